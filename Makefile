@@ -1,0 +1,77 @@
+# `make demo` and `make test` each start from a fresh clone and need Python 3.11 or newer and make, nothing else.
+# Everything they make is ignored by git. Another Python: make test PYTHON=python3.13
+
+PYTHON ?= python3
+UV ?= uv
+WORKERS = 2
+BIN = .venv/bin/python
+
+# Hashes decide what may be installed; wheels only, so that nobody's build script runs. pip compiles what it installs,
+# compileall does it for our own modules: where PYTHONDONTWRITEBYTECODE is set, that halves every command's start-up.
+PIP = $(BIN) -m pip --disable-pip-version-check -qq
+LOCKED = install --only-binary :all: --require-hashes -r
+EDITABLE = install --no-deps --no-build-isolation --editable .
+
+.PHONY: help demo test format lock clean
+
+help:
+	@echo "make demo     the whole tour against a local sandbox; no account, no token"
+	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
+	@echo "make format   let ruff put the source in order"
+	@echo "make lock     write requirements/ from pyproject.toml (needs uv)"
+	@echo "make clean    remove what the others made"
+
+demo: .venv/run.stamp
+	@$(BIN) scripts/demo.py
+
+test: .venv/dev.stamp
+	$(BIN) -m ruff check .
+	$(BIN) -m ruff format --check .
+	$(BIN) -m mypy
+	$(BIN) -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
+
+format: .venv/dev.stamp
+	$(BIN) -m ruff check --fix .
+	$(BIN) -m ruff format .
+
+# dev.txt holds everything in run.txt at the same pins, so one environment serves both.
+.venv/run.stamp: .venv/python.stamp requirements/run.txt pyproject.toml
+	@echo "Installing what the demo needs into .venv (once, about 20 seconds)"
+	@$(PIP) $(LOCKED) requirements/run.txt
+	@$(PIP) $(EDITABLE)
+	@$(BIN) -m compileall -q provisioner
+	@touch $@
+
+.venv/dev.stamp: .venv/python.stamp requirements/dev.txt pyproject.toml
+	@echo "Installing what the checks need into .venv (once, about 40 seconds)"
+	@$(PIP) $(LOCKED) requirements/dev.txt
+	@$(PIP) $(EDITABLE)
+	@$(BIN) -m compileall -q provisioner
+	@touch $@ .venv/run.stamp
+
+.venv/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "provisioner needs Python 3.11 or newer, and \"$(PYTHON)\" is not." >&2; \
+	    echo "Name one that is: make test PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+	    echo "Python could not make a virtual environment in .venv. Debian and Ubuntu keep that in a package" >&2; \
+	    echo "of its own: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+# uv leaves the index out of what it writes: pinned by version and hash, whichever mirror serves it. Pins stay as they
+# are unless something forbids them; make lock LOCK_FLAGS=--upgrade takes the newest of everything.
+# What builds the package is locked too, because the editable install builds without isolation.
+LOCK_FLAGS =
+RESOLVE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+BUILD = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+lock:
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make lock UV=path/to/uv" >&2; exit 1; }
+	$(PYTHON) -c '$(BUILD)' | $(RESOLVE) $(LOCK_FLAGS) --extra sandbox pyproject.toml - -o requirements/run.txt
+	$(RESOLVE) $(LOCK_FLAGS) --extra sandbox --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find provisioner scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two jobs at once would install into one environment.
+.NOTPARALLEL:
