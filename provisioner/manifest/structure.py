@@ -1,0 +1,183 @@
+"""The tree held against the models; pydantic's complaints become faults, and none of its input is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from provisioner.errors import Problem
+from provisioner.manifest.document import (
+    FORM_RULES,
+    LATER,
+    VERSION,
+    App,
+    Defaults,
+    Provider,
+    Root,
+    State,
+    Variable,
+)
+from provisioner.manifest.faults import Fault, Loc
+from provisioner.manifest.tree import Document, List, Misread, Node, Refused, reading
+from provisioner.text import quote
+
+SECRET_KEYS = frozenset(
+    (
+        "access_token",
+        "age_key",
+        "api_key",
+        "api_token",
+        "apikey",
+        "auth_token",
+        "authorization",
+        "bearer",
+        "bearer_token",
+        "client_secret",
+        "credentials",
+        "identity",
+        "password",
+        "private_key",
+        "secret",
+        "secret_key",
+        "token",
+    )
+)
+_SECTIONS: dict[str, type[BaseModel]] = {"provider": Provider, "state": State, "defaults": Defaults}
+_ENTRIES: dict[str, type[BaseModel]] = {"apps": App, "variables": Variable}
+_CONTAINERS = {"list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}
+_EXPECTED = {"string_type": "a string", **_CONTAINERS}
+_SECRET_KEY = Problem(
+    "A manifest holds no secrets, and provisioner takes none from it.",
+    "Remove this key, and revoke what it held: who reads the manifest knows it. The API's token comes from "
+    "METEROID_API_KEY, a file, or standard input.",
+    secret=True,
+)
+
+
+def structured(document: Document) -> tuple[Root | None, list[Fault]]:
+    """The manifest as its models, or everything that is not of their form."""
+    try:
+        # Of several files one may state the version: that one does is asked of all of them together.
+        return Root.model_validate({"version": VERSION, **document.root}), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    return None, [fault for detail in details for fault in _faults(document, detail)]
+
+
+def secret_key(key: str) -> Problem | None:
+    """What is wrong with a key that is named after a secret."""
+    return _SECRET_KEY if key.lower().replace("-", "_") in SECRET_KEYS else None
+
+
+def near(word: str, known: list[str]) -> str:
+    """The way out for a word that is not known: the one it was meant to be, or all there are."""
+    close = get_close_matches(word[:80], known[:1000], n=1)
+    if close:
+        return f"Did you mean {quote(close[0])}?"
+    return f"Known here: {', '.join(known[:20])}{', …' * (len(known) > 20)}." if known else ""
+
+
+def _faults(document: Document, detail: Any) -> Iterator[Fault]:
+    loc: Loc = detail["loc"]
+    kind: str = detail["type"]
+    if kind == "extra_forbidden":
+        yield document.key_fault(loc, _extra_key(loc))
+    elif kind == "missing":
+        yield document.key_fault(loc, Problem(f"{loc[-1]} is required.", "Add it."))
+    elif loc[-1] == "[key]":
+        yield document.key_fault(loc[:-1], Problem(FORM_RULES[detail["ctx"]["pattern"]], "Rename it."))
+    else:
+        node, _, _ = document.find(loc)
+        if node is not Refused.VALUE:
+            # A string where none belongs may be anything: a URI with a password, say. It is not shown.
+            found = None if kind in _CONTAINERS and isinstance(node, str) else _shown(node)
+            yield document.fault(loc, _PROBLEMS[kind](detail, node), found)
+
+
+def _extra_key(loc: Loc) -> Problem:
+    key, model = str(loc[-1]), _model_of(loc[:-1])
+    secret = secret_key(key)
+    if secret is not None:
+        return secret
+    if key in LATER.get(model.__name__, ()):
+        rule = f"{key} belongs to a later version of provisioner; this one would ignore it, so it refuses it."
+        return Problem(rule, "Remove it, or use a version that acts upon it.")
+    return Problem("This key is unknown.", near(key, list(model.model_fields)))
+
+
+def _model_of(loc: Loc) -> type[BaseModel]:
+    if not loc:
+        return Root
+    section = str(loc[0])
+    return _SECTIONS[section] if len(loc) == 1 else _ENTRIES[section]
+
+
+def _kind(detail: Any, node: Node) -> Problem:
+    expected = _EXPECTED[detail["type"]]
+    rule = f"This must be {expected}; YAML reads it as {reading(node)}."
+    text = _shown(node)
+    if expected == "a string" and text is not None:
+        return Problem(rule, f"Write it in quotes: {quote(text, 80)}.")
+    if expected == "a list" and isinstance(node, str):
+        return Problem(rule, "Write it as a list: each item on a line of its own, after a dash.")
+    if node is None:
+        return Problem(rule, "Give it a value, or remove its key.")
+    return Problem(rule, f"Write {expected} here.")
+
+
+def _literal(detail: Any, _: Node) -> Problem:
+    expected = detail["ctx"]["expected"].strip("'")
+    return Problem(f"This must be {quote(expected)}.", "Write that, or remove the key.")
+
+
+def _version(_: Any, node: Node) -> Problem:
+    if isinstance(node, int) and not isinstance(node, bool) and node > VERSION:
+        rule = f"The manifest is of version {node}; this provisioner knows version {VERSION}."
+        return Problem(rule, "Use a newer provisioner.")
+    return Problem(
+        f"The version must be the number {VERSION}.", f"Write `version: {VERSION}`, without quotes."
+    )
+
+
+def _too_short(detail: Any, node: Node) -> Problem:
+    if not isinstance(node, List):
+        return Problem("This must not be empty.", "Give it a value, or remove its key.")
+    if detail["loc"] == ("state", "recipients"):
+        rule = "A secret sealed to nobody could never be read."
+        return Problem(rule, "Name a recipient, or remove the key to use the environment's or your own.")
+    return Problem("This list must not be empty.", "Add at least one item.")
+
+
+def _too_long(detail: Any, node: Node) -> Problem:
+    limits = detail["ctx"]
+    count = len(node) if isinstance(node, List) else limits["actual_length"]
+    return Problem(f"This list may have at most {limits['max_length']} items; it has {count}.", "Shorten it.")
+
+
+def _form(detail: Any, _: Node) -> Problem:
+    return Problem(FORM_RULES[detail["ctx"]["pattern"]], "Check it for typing errors.")
+
+
+_PROBLEMS: dict[str, Callable[[Any, Node], Problem]] = {
+    **dict.fromkeys(_EXPECTED, _kind),
+    "literal_error": _literal,
+    "int_type": _version,  # the only number in the format
+    "greater_than_equal": _version,
+    "less_than_equal": _version,
+    "too_short": _too_short,
+    "string_too_short": _too_short,
+    "too_long": _too_long,
+    "string_pattern_mismatch": _form,
+}
+
+
+def _shown(node: Node) -> str | None:
+    """A scalar as it was written, as far as that can be told."""
+    if isinstance(node, bool):
+        return str(node).lower()
+    if isinstance(node, Misread):
+        return node.text
+    return str(node) if isinstance(node, str | int) else None

@@ -1,0 +1,53 @@
+"""The manifest as values: what it says, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provisioner.manifest.faults import Fault, Place
+from provisioner.model import Address
+
+DEFAULT_STATE = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """The API that holds the apps; None is not stated."""
+
+    type: str = "meteroid"
+    base_url: str | None = None
+    organization_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """The folder of the state, relative to the file `stated_in`, and who may read the secrets in it."""
+
+    path: str
+    stated_in: str
+    recipients: tuple[str, ...] = ()  # none: not stated
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredApp:
+    """An app as declared, before defaults. `scopes` counts where `scopes_stated`; None is null then."""
+
+    place: Place  # of its key
+    name_place: Place  # of its name, else of its key
+    name: str | None
+    redirect_uris: tuple[str, ...]
+    scopes: tuple[str, ...] | None
+    scopes_stated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that the files say together, free of faults; variables are filled in."""
+
+    provider: ProviderSettings
+    state: StateSettings
+    default_scopes: tuple[str, ...] | None
+    apps: Mapping[Address, DeclaredApp]  # in file order
+    variables: Mapping[str, str]
+    warnings: tuple[Fault, ...] = ()

@@ -1,0 +1,927 @@
+"""The manifest: every fault with its place, all at once, and none of it with a secret in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provisioner.errors import Problem
+from provisioner.manifest import (
+    Fault,
+    Manifest,
+    ManifestError,
+    Source,
+    VariableValues,
+    events,
+    json_schema,
+    load,
+    variables_from,
+)
+from provisioner.manifest.decoding import MAX_BYTES
+from provisioner.manifest.tree import Document, List, Map, Node, Refused
+from provisioner.model import Address
+
+CASES = Path(__file__).resolve().parent / "cases" / "manifest"
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+ALL = sorted(CASES.glob("*.yaml"))
+GOOD = [path for path in ALL if path.name.startswith("good-")]
+BAD = [path for path in ALL if path not in GOOD]
+KEY = "AGE-SECRET-KEY-1" + "Q" * 58
+PARSERS = {"libyaml": yaml.CSafeLoader, "pure": yaml.SafeLoader}
+
+
+def check_recipient(text: str) -> Problem | None:
+    """Knows two recipients, and a private key when it sees one."""
+    if text in ("good", "another"):
+        return None
+    return Problem("This is no recipient.", "Write one.", secret=text.startswith("AGE-"))
+
+
+def load_text(text: str | bytes, variables: VariableValues | None = None) -> Manifest:
+    data = text.encode() if isinstance(text, str) else text
+    return load([Source("apps.yaml", data)], variables, check_recipient)
+
+
+def faults_of(text: str | bytes, variables: VariableValues | None = None) -> tuple[Fault, ...]:
+    with pytest.raises(ManifestError) as caught:
+        load_text(text, variables)
+    return caught.value.faults
+
+
+def only(text: str | bytes, variables: VariableValues | None = None) -> Fault:
+    (fault,) = faults_of(text, variables)
+    return fault
+
+
+def place(fault: Fault) -> tuple[int, int, str]:
+    return fault.line, fault.column, fault.path
+
+
+def places(name: str) -> list[tuple[int, int, str]]:
+    return [place(fault) for fault in faults_of((CASES / f"{name}.yaml").read_bytes())]
+
+
+def rules(name: str) -> set[str]:
+    return {fault.rule for fault in faults_of((CASES / f"{name}.yaml").read_bytes())}
+
+
+def app(body: str) -> str:
+    """A manifest of one app, whose body starts in column 11 of line 2."""
+    return f"version: 1\napps: {{a: {{{body}}}}}\n"
+
+
+def expected(path: Path) -> str:
+    beside = path.with_suffix(".faults.txt")
+    return beside.read_text("utf-8") if beside.exists() else ""
+
+
+# Cases as files: a manifest, and beside it what is said of it.
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_a_manifest_gets_exactly_what_stands_beside_it(path: Path) -> None:
+    try:
+        manifest = load([Source(path.name, path.read_bytes())], {}, check_recipient)
+        said = "".join(f"Warning: {fault.render()}\n" for fault in manifest.warnings)
+    except ManifestError as error:
+        said = f"{error.summary}\n{error.detail}\n"
+    assert said == expected(path)
+
+
+def test_only_good_manifests_have_no_faults_beside_them() -> None:
+    assert [path.stem for path in BAD if "fault" not in expected(path)] == []
+    assert [path.stem for path in GOOD if "fault" in expected(path)] == []
+    assert {path.name.removesuffix(".faults.txt") for path in CASES.glob("*.txt")} <= {p.stem for p in ALL}
+
+
+# YAML and structure
+
+
+def test_b01_a_duplicate_key_is_refused_with_both_lines() -> None:
+    fault = faults_of((CASES / "b01-duplicate-key.yaml").read_bytes())[0]
+    assert place(fault) == (6, 5, "apps.portal.name")
+    assert "first at line 4" in fault.rule
+
+
+def test_b02_an_alias_bomb_is_refused_alias_by_alias() -> None:
+    data = (CASES / "b02-alias-bomb.yaml").read_bytes()
+    document, faults = events.read(Source("apps.yaml", data))
+    assert len(faults) == data.count(b"&") + data.count(b"*")
+    assert document is not None
+    assert document.root["b"] == [Refused.VALUE] * 9
+
+
+def test_b03_a_merge_bomb_is_refused_before_anything_is_merged() -> None:
+    data = (CASES / "b03-merge-bomb.yaml").read_bytes()
+    document, faults = events.read(Source("apps.yaml", data))
+    assert document is not None
+    assert document.root["h"] == {}
+    assert sum("Merge keys" in fault.rule for fault in faults) == 7
+
+
+def test_b03_a_quoted_merge_key_is_a_key_like_any_other() -> None:
+    assert place(only('version: 1\napps: {}\n"<<": {}\n')) == (3, 1, '"<<"')
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000, "- " * 5000, "{a: " * 5000, "? " * 5000, "".join(" " * n + "a:\n" for n in range(300))],
+    ids=["brackets", "dashes", "braces", "keys", "lines"],
+)
+def test_b04_deep_nesting_is_refused(text: str) -> None:
+    assert "at most 32 levels deep" in faults_of(text)[-1].rule
+
+
+def test_b04_deep_nesting_is_refused_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "PARSER", yaml.SafeLoader)
+    assert "at most 32 levels deep" in only("[" * 200).rule
+
+
+def test_b04_32_levels_are_read_and_33_are_not() -> None:
+    assert events.read(Source("a", ("a: " + "[" * 31 + "]" * 31).encode()))[1] == []
+    document, faults = events.read(Source("a", ("a: " + "[" * 32 + "]" * 32).encode()))
+    assert document is None
+    assert place(faults[0]) == (1, 35, "a" + "[0]" * 31)
+
+
+def test_b05_a_recursive_alias_is_refused() -> None:
+    assert places("b05-recursive-alias") == [(2, 7, "apps"), (2, 19, "apps.portal")]
+
+
+def test_b06_tags_are_refused_standard_ones_too() -> None:
+    assert [path for _, _, path in places("b06-tags") if path != "version"] == [
+        "apps.portal",
+        "apps.portal.name",
+        "apps.portal.redirect_uris",
+        "apps.portal.redirect_uris[0]",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "--- ~\n", "\ufeff"])
+def test_b07_an_empty_file_is_refused(text: str) -> None:
+    assert "empty" in only(text).rule
+
+
+@pytest.mark.parametrize("text", ["a: b\n---\nc: d\n", "version: 1\napps: {}\n...\n---\n"])
+def test_b07_a_second_document_is_refused_where_it_starts(text: str) -> None:
+    fault = only(text)
+    assert "exactly one YAML document" in fault.rule
+    assert text.splitlines()[fault.line - 1] == "---"
+
+
+@pytest.mark.parametrize("text", ["portal", "[a, b]", "12"])
+def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+    assert "must hold a mapping" in only(text).rule
+
+
+@pytest.mark.parametrize("root", ["*x", f"{KEY}", "!!python/name:os.system {}"])
+def test_a_root_that_is_refused_is_said_once(root: str) -> None:
+    assert not any("must hold" in fault.rule for fault in faults_of(root))
+
+
+@pytest.mark.parametrize(
+    ("data", "position", "rule"),
+    [
+        (b"version: 1\n\nname: \xff\n", (3, 7), "Byte 0xff at offset 18 is not UTF-8"),
+        (b"version: 1\r\nx: \xc3\xa9\xed\xa0\x80", (2, 5), "Byte 0xed at offset 17"),
+        ("version: 1\rx: é\x00".encode(), (2, 5), "U+0000"),
+        ("a: x\ufeff".encode(), (1, 5), "byte order mark inside"),
+        ("\ufeffa: x\ufeff".encode(), (1, 5), "byte order mark inside"),
+        ("a: x\x85b".encode(), (1, 5), "U+0085"),
+        ("a: x\u2028b".encode(), (1, 5), "U+2028"),
+        (b"a: \x1b[31m", (1, 4), "U+001B"),
+        ("a: \uffff".encode(), (1, 4), "U+FFFF"),
+        ("version: 1".encode("utf-16"), (1, 1), "UTF-16"),
+        ("version: 1".encode("utf-32"), (1, 1), "UTF-32"),
+        (b"\xfe\xff\0a", (1, 1), "UTF-16"),
+        (b"\0\0\xfe\xff\0\0\0a", (1, 1), "UTF-32"),
+    ],
+)
+def test_b08_a_fault_of_encoding_has_its_line(data: bytes, position: tuple[int, int], rule: str) -> None:
+    fault = only(data)
+    assert (fault.line, fault.column) == position
+    assert rule in fault.rule
+
+
+def test_b08_a_byte_order_mark_at_the_start_is_passed_over() -> None:
+    assert load_text("\ufeffversion: 1\napps: {}\n").apps == {}
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_b08_half_a_character_from_an_escape_is_refused(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "PARSER", PARSERS[parser])
+    rules = [fault.rule for fault in faults_of('version: 1\napps: {a: {name: "\\ud800"}}\n')]
+    assert any("escape" in rule or "surrogate" in rule for rule in rules)
+
+
+def test_b09_a_file_over_64_mib_is_refused_unread() -> None:
+    assert "at most 64 MiB" in only(b"\xff" * (MAX_BYTES + 1)).rule
+
+
+def test_b09_more_than_100_000_apps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert events.MAX_ENTRIES == 100_000
+    monkeypatch.setattr(events, "MAX_ENTRIES", 1000)
+    apps = "".join(f" a{number}:\n" for number in range(1001))
+    fault = only(f"version: 1\napps:\n{apps}")
+    assert "at most 100,000 entries" in fault.rule
+    assert fault.line == 1003
+
+
+def test_b09_a_long_list_and_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_ENTRIES", 3)
+    assert place(only("a: [b, c, d, e]")) == (1, 14, "a[2]")
+    monkeypatch.setattr(events, "MAX_VALUES", 4)
+    assert place(only("a: [[], [b]]")) == (1, 10, "a[1][0]")
+
+
+def test_b09_a_string_over_8_kib_is_refused_and_not_shown() -> None:
+    fault = faults_of(app(f"name: {'x' * 8193}, redirect_uris: ['https://a.example/cb']"))[0]
+    assert place(fault) == (2, 18, "apps.a.name")
+    assert "8,192" in fault.rule
+    assert fault.found is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reading"),
+    [
+        ("NO", "the boolean false"),
+        ("on", "the boolean true"),
+        ("22:22", "the number 1342"),
+        ("010", "the number 8"),
+        ("0x1F", "the number 31"),
+        ("1_000", "the number 1000"),
+        ("1.20", "the number 1.2"),
+        (".inf", "the number inf"),
+        ("2024-01-01", "the date 2024-01-01"),
+        ("2024-13-45", "a date"),
+        ("1" * 50, "a number"),
+        ("1" * 5000, "a number"),
+        ("0b_", "a number"),
+        ("12", "the number 12"),
+        ("true", "the boolean true"),
+        ("=", "a special value"),
+    ],
+)
+def test_b10_a_plain_scalar_that_is_no_string_shows_what_yaml_made_of_it(text: str, reading: str) -> None:
+    fault = only(app(f"name: {text}, redirect_uris: ['https://a.example/cb']"))
+    assert place(fault) == (2, 18, "apps.a.name")
+    assert fault.found == text
+    assert fault.rule == f"This must be a string; YAML reads it as {reading}."
+    assert fault.remedy.startswith(f'Write it in quotes: "{text[:70]}')
+
+
+def test_b11_an_unknown_key_near_a_known_one_says_which() -> None:
+    unknown = faults_of((CASES / "b11-unknown-keys.yaml").read_bytes())
+    assert [fault.remedy for fault in unknown if "unknown" in fault.rule] == [
+        'Did you mean "apps"?',
+        'Did you mean "state"?',
+        'Did you mean "redirect_uris"?',
+        "Known here: name, redirect_uris, scopes.",
+        'Did you mean "scopes"?',
+    ]
+
+
+def test_b12_the_version_is_required_and_a_newer_one_needs_a_newer_tool() -> None:
+    assert "is required" in only("apps: {}").rule
+    assert only("version: 2\napps: {}").remedy == "Use a newer provisioner."
+    for version in ("0", "-1", "1.0", "true", "'1'", "01", "~", "[1]"):
+        assert "must be the number 1" in only(f"version: {version}\napps: {{}}").rule
+
+
+@pytest.mark.parametrize(("text", "what"), [("[a]", "a list"), ("", "null"), ("a", "a string"), ("1", "1")])
+def test_b13_apps_must_be_a_mapping(text: str, what: str) -> None:
+    fault = only(f"version: 1\napps: {text}\n")
+    assert fault.path == "apps"
+    assert fault.rule.startswith("This must be a mapping; YAML reads it as")
+    assert what in fault.rule
+
+
+def test_b14_keys_have_a_form_and_are_strings() -> None:
+    assert {path for _, _, path in places("b14-keys")} == {
+        "apps.1",
+        "apps.null",
+        'apps."a.b"',
+        'apps."a/b"',
+        'apps.""',
+        f"apps.{'x' * 64}",
+        "apps.Portal",
+        "apps.NO",
+        'apps."\\x1b[31m"',
+    }
+    assert load_text(f"version: 1\napps: {{{'x' * 63}: {{redirect_uris: ['https://a.example/cb']}}}}").apps
+
+
+def test_b14_a_key_that_is_empty_or_no_scalar_is_refused() -> None:
+    assert only("version: 1\napps: {}\n? [a, NO]\n: b\n").rule == "A key must be a string."
+    (misread, unknown) = faults_of("version: 1\napps: {}\n? \n: b\n")
+    assert misread.remedy == "Write a word before the colon."
+    assert unknown.path == '""'
+
+
+def test_b14_an_alias_as_a_key_is_refused_with_what_stands_under_it() -> None:
+    assert place(only("version: 1\napps: {*x : {colour: blue}}\n")) == (2, 8, "apps")
+
+
+# Variables
+
+
+def test_b16_only_declared_variables_are_filled_in_and_only_once() -> None:
+    assert {path for _, _, path in places("b16-variables")} == {
+        "variables.unset",
+        "variables.nested.default",
+        "apps.portal.name",
+        "apps.portal.redirect_uris[1]",
+        "apps.portal.scopes[1]",
+    }
+
+
+DOMAIN = "version: 1\nvariables: {domain: {}}\napps: {a: {redirect_uris: ['https://${var.domain}/cb']}}\n"
+
+
+def uri(manifest: Manifest) -> str:
+    return manifest.apps[Address("a")].redirect_uris[0]
+
+
+def test_b16_a_given_value_fills_in_a_variable_and_wins_over_its_default() -> None:
+    given_one: VariableValues = {"domain": ("a.example", "--var")}
+    assert uri(load_text(DOMAIN, given_one)) == "https://a.example/cb"
+    defaulted = DOMAIN.replace("{domain: {}}", "{domain: {default: b.example}}")
+    manifest = load_text(defaulted, given_one)
+    assert (uri(manifest), manifest.variables) == ("https://a.example/cb", {"domain": "a.example"})
+    assert uri(load_text(defaulted)) == "https://b.example/cb"
+
+
+def test_b16_a_variable_without_a_value_is_said_once_with_the_three_ways_to_give_it() -> None:
+    fault = only(DOMAIN)
+    assert place(fault) == (2, 13, "variables.domain")
+    for way in ("--var domain=", "--var-file", "PROVISIONER_VAR_domain", "default"):
+        assert way in fault.remedy
+
+
+def test_b16_a_value_that_looks_like_yaml_stays_text() -> None:
+    manifest = load_text(
+        "version: 1\nvariables: {x: {default: a}}\n"
+        "apps: {a: {name: '${var.x}', redirect_uris: ['https://a.example/cb']}}\n",
+        {"x": ("[b]: {c: NO}", "--var")},
+    )
+    assert manifest.apps[Address("a")].name == "[b]: {c: NO}"
+
+
+@pytest.mark.parametrize("value", ["${var.domain}", "a${", "x" * 8193, KEY, "\udcff"])
+def test_b16_a_given_value_is_checked_like_a_string_of_the_manifest_and_never_shown(value: str) -> None:
+    fault = only(DOMAIN, {"domain": (value, "prod.yaml")})
+    assert (fault.file, fault.line, fault.path, fault.found) == ("prod.yaml", 0, "var.domain", None)
+    assert fault.render().startswith("prod.yaml: var.domain\n")
+
+
+def test_b16_a_value_from_the_environment_may_be_for_another_manifest_and_others_may_not() -> None:
+    ambient: VariableValues = {"other": ("x", "PROVISIONER_VAR_other")}
+    assert load_text("version: 1\napps: {}", ambient).variables == {}
+    assert only("version: 1\napps: {}", {"other": ("x", "--var")}).rule == (
+        "The manifest declares no such variable."
+    )
+    faults = faults_of(DOMAIN, {"domian": ("x", "--var"), "domain": ("a.example", "--var")})
+    assert [fault.remedy for fault in faults] == ['Did you mean "domain"?']
+
+
+def test_b16_a_bad_default_is_refused_even_where_another_value_is_given() -> None:
+    text = DOMAIN.replace("{domain: {}}", "{domain: {default: 'x${y'}}")
+    assert only(text, {"domain": ("a.example", "--var")}).path == "variables.domain.default"
+
+
+def test_b16_a_file_is_not_the_environment_whatever_its_name() -> None:
+    assert only("version: 1\napps: {}", {"x": ("y", "PROVISIONER_VAR_x.yaml")}).path == "var.x"
+
+
+def test_b16_a_dollar_twice_stands_for_the_braces_themselves() -> None:
+    body = "name: '$${HOME} $ $x $$ $$${var.y}', redirect_uris: ['https://a.example/cb']"
+    assert load_text(app(body)).apps[Address("a")].name == "${HOME} $ $x $$ $${var.y}"
+
+
+def test_b16_keys_and_variables_themselves_are_left_as_they_are() -> None:
+    text = "version: 1\nvariables: {x: {default: a, description: '${HOME}'}}\napps: {'${var.x}': {}}\n"
+    assert {fault.path for fault in faults_of(text)} == {'apps."${var.x}"', 'apps."${var.x}".redirect_uris'}
+
+
+def test_b16_an_undeclared_variable_says_to_declare_it() -> None:
+    fault = only(app("name: '${var.x}', redirect_uris: ['https://a.example/cb']"))
+    assert fault.remedy == 'Declare "x" under `variables`.'
+
+
+def test_b16_what_filling_in_makes_too_long_is_refused() -> None:
+    text = "version: 1\nvariables: {x: {default: " + "x" * 5000 + "}}\n"
+    text += "apps: {a: {name: '${var.x}${var.x}', redirect_uris: ['https://a.example/cb']}}\n"
+    assert "8,192" in only(text).rule
+
+
+def test_b16_a_reference_inside_brackets_says_to_quote_it() -> None:
+    assert rules("b16-a-reference-in-brackets") == {
+        "Inside brackets, YAML takes ${ for the start of a mapping."
+    }
+
+
+def test_many_variables_are_not_all_listed() -> None:
+    declared = ", ".join(f"v{number}: {{default: x}}" for number in range(30))
+    text = f"version: 1\nvariables: {{{declared}}}\nstate: {{path: '${{var.nothing_like_it}}'}}\napps: {{}}\n"
+    assert only(text).remedy.endswith(", v19, ….")
+
+
+def test_a_file_of_variables_is_a_mapping_of_strings() -> None:
+    assert variables_from(Source("prod.yaml", b'domain: example.com\nport: "8080"\n')) == {
+        "domain": "example.com",
+        "port": "8080",
+    }
+
+
+def test_every_fault_of_a_file_of_variables_is_said_at_once() -> None:
+    with pytest.raises(ManifestError) as caught:
+        variables_from(Source("prod.yaml", b"a: 1\nb: NO\nb: x\nc: [x]\nd: *x\ne: !x y\n"))
+    assert [place(fault) for fault in caught.value.faults] == [
+        (1, 4, "a"),
+        (2, 4, "b"),
+        (3, 1, "b"),
+        (4, 4, "c"),
+        (5, 4, "d"),
+        (6, 4, "e"),
+    ]
+    assert caught.value.summary == "The file of variables has 6 faults"
+    with pytest.raises(ManifestError, match="has 1 fault"):
+        variables_from(Source("prod.yaml", b"- a"))
+
+
+# Names, URIs, scopes
+
+
+def two_files(one: str, two: str) -> tuple[Fault, ...]:
+    with pytest.raises(ManifestError) as caught:
+        load([Source("a.yaml", one.encode()), Source("b.yaml", two.encode())])
+    return caught.value.faults
+
+
+PORTAL = "version: 1\napps:\n  portal: {redirect_uris: ['https://a.example/cb']}\n"
+
+
+def test_b20_names_that_are_equal_but_for_case_and_composition_collide() -> None:
+    assert places("b20-names-that-collide")[0] == (4, 15, "apps.two.name")
+
+
+def test_b21_a_name_given_twice_shows_both_places() -> None:
+    faults = faults_of((CASES / "b21-one-name-twice.yaml").read_bytes())
+    assert [place(fault) for fault in faults] == [(6, 3, "apps.billing.name"), (9, 11, "apps.third.name")]
+    assert "oauth_app.portal has this name, at apps.yaml:4:11" in faults[0].rule
+
+
+def test_b21_a_key_or_name_given_in_two_files_shows_both_places() -> None:
+    (key,) = two_files(PORTAL, PORTAL)
+    assert (key.file, *place(key)) == ("b.yaml", 3, 3, "apps.portal")
+    assert "at a.yaml:3:3" in key.rule
+    (name,) = two_files(PORTAL, PORTAL.replace("portal: {", "gate: {name: portal, "))
+    assert (name.file, *place(name)) == ("b.yaml", 3, 16, "apps.gate.name")
+    assert "at a.yaml:3:3" in name.rule
+
+
+def test_b23_markup_in_a_name_is_accepted() -> None:
+    manifest = load_text((CASES / "good-b23-markup-in-names.yaml").read_bytes())
+    assert manifest.apps[Address("actions")].name == "::add-mask::x"
+
+
+def test_b34_a_block_scalar_keeps_its_newline_and_is_refused() -> None:
+    first = faults_of((CASES / "b34-block-scalar.yaml").read_bytes())[0]
+    assert place(first) == (5, 9, "apps.portal.redirect_uris[0]")
+    assert first.found == "https://portal.example.com/cb\n"
+
+
+def test_b43_a_uri_given_twice_shows_both_positions_normalised_or_not() -> None:
+    said = [
+        fault for fault in faults_of((CASES / "b43-duplicate-uris.yaml").read_bytes()) if "list" in fault.rule
+    ]
+    assert [(fault.path[-3:], fault.rule.partition("as item ")[2]) for fault in said] == [
+        ("[2]", "[0] at line 5."),
+        ("[3]", "[1] at line 6."),
+    ]
+
+
+def test_b44_redirect_uris_are_a_list_of_1_to_50() -> None:
+    assert len(places("b44-no-list")) == 4
+    for count, good in ((50, True), (51, False)):
+        uris = ", ".join(f"'https://a.example/{number}'" for number in range(count))
+        text = app(f"redirect_uris: [{uris}]")
+        assert (load_text(text).apps != {}) if good else ("at most 50 items; it has 51" in only(text).rule)
+
+
+def test_b47_scopes_are_a_list_of_tokens() -> None:
+    assert [line for line, _, _ in places("b47-scopes")] == [3, 5, 6, 7, 8]
+
+
+def test_b49_duplicate_scopes_are_named_and_case_counts() -> None:
+    faults = faults_of((CASES / "b49-duplicate-scopes.yaml").read_bytes())
+    assert [(fault.path, fault.found) for fault in faults] == [
+        ("defaults.scopes[2]", "a"),
+        ("apps.portal.scopes[3]", "read"),
+        ("apps.portal.scopes[4]", "read"),
+    ]
+
+
+def test_b50_no_scopes_omitted_scopes_and_null_are_three_things() -> None:
+    apps = load_text((CASES / "good-full.yaml").read_bytes()).apps
+    found = {address.key: (app.scopes, app.scopes_stated) for address, app in apps.items()}
+    assert found == {
+        "portal": (None, False),
+        "none": ((), True),
+        "unmanaged": (None, True),
+        "own": (("write", "read"), True),
+    }
+
+
+def test_b50_null_is_invalid_elsewhere() -> None:
+    assert len(places("b50-null-elsewhere")) == 6
+
+
+# Secrets
+
+
+def test_b56_a_private_key_is_refused_wherever_it_stands_and_never_shown() -> None:
+    for text in (
+        f"version: 1\nstate: {{recipients: [{KEY}]}}\napps: {{}}\n",
+        f"version: 1\napps: {{{KEY}: {{}}}}\n",
+        f"version: 1\nvariables: {{x: {{default: '${{{KEY}'}}}}\napps: {{}}\n",
+        f"version: 1\nsinks: {{a: [{KEY.lower()}]}}\napps: {{}}\n",
+        f"version: 1\napps: {{}}\n# {KEY}\n",
+        f'version: 1\napps: {{}}\nx: "\\x41{KEY[1:]}"\n',
+        "version: 1\napps: {}\nx: |\n  -----BEGIN OPENSSH PRIVATE KEY-----\n",
+        app(f"name: &{'a' * 4} {KEY}, redirect_uris: ['https://a.example/{KEY}']"),
+    ):
+        error = error_of(text)
+        assert "private key" in error.detail or "\\x41" in text
+        assert "Q" * 20 not in error.detail.upper()
+
+
+def test_b56_a_private_key_as_a_variable_s_name_is_not_shown() -> None:
+    assert only("version: 1\napps: {}", {KEY: ("x", "--var")}).path == "var.(not shown)"
+
+
+def error_of(text: str) -> ManifestError:
+    with pytest.raises(ManifestError) as caught:
+        load_text(text)
+    return caught.value
+
+
+def test_b56_words_about_private_keys_are_no_private_keys() -> None:
+    assert load_text("version: 1 # never put an AGE-SECRET-KEY-1… here\napps: {}\n").apps == {}
+
+
+def test_b56_recipients_are_checked_by_whoever_knows_them() -> None:
+    text = "version: 1\nstate: {recipients: [good, bad]}\napps: {}\n"
+    assert place(only(text)) == (2, 28, "state.recipients[1]")
+    assert load([Source("a.yaml", text.encode())]).state.recipients == ("good", "bad")
+
+
+def test_b56_an_empty_list_of_recipients_is_refused() -> None:
+    assert "sealed to nobody" in only("version: 1\nstate: {recipients: []}\napps: {}\n").rule
+
+
+@pytest.mark.parametrize("url", ["8080", "~", "[]", "''"])
+def test_b59_the_base_url_is_a_string(url: str) -> None:
+    assert only(f"version: 1\nprovider: {{base_url: {url}}}\napps: {{}}\n").path == "provider.base_url"
+
+
+def test_b60_a_token_in_the_manifest_is_refused_and_never_shown() -> None:
+    error = error_of((CASES / "b60-secrets.yaml").read_text("utf-8"))
+    assert "canary" not in repr(error.faults) + error.detail + str(error)
+    assert {fault.path for fault in error.faults if "no secrets" in fault.rule} == {
+        "provider.token",
+        "provider.API-Key",
+        "api_key",
+        "variables.password",
+        "variables.domain.client_secret",
+        "apps.token.client_secret",
+    }
+
+
+def test_b60_an_app_may_be_called_token() -> None:
+    text = "version: 1\napps: {token: {redirect_uris: ['https://a.example/cb']}}\n"
+    assert list(load_text(text).apps) == [Address("token")]
+
+
+@pytest.mark.parametrize("path", ["~/state", "~", "a\tb", "a\u202eb"])
+def test_the_path_of_the_state_is_relative_to_its_file_and_readable(path: str) -> None:
+    assert only(f"version: 1\nstate: {{path: {json.dumps(path)}}}\napps: {{}}\n").path == "state.path"
+
+
+# Several files
+
+
+def test_several_files_make_one_manifest_and_need_the_version_once() -> None:
+    manifest = load(
+        [
+            Source("teams/a.yaml", PORTAL.replace("a.example", "${var.host}").encode()),
+            Source("shared.yaml", b"state: {path: ../state}\nvariables: {host: {default: b.example}}\n"),
+            Source("c.yaml", b"provider: {base_url: 'https://api.example'}\ndefaults: {scopes: []}\n"),
+        ]
+    )
+    assert (manifest.state.path, manifest.state.stated_in) == ("../state", "shared.yaml")
+    assert manifest.provider.base_url == "https://api.example"
+    assert manifest.default_scopes == ()
+    assert manifest.apps[Address("portal")].redirect_uris == ("https://b.example/cb",)
+    assert str(manifest.apps[Address("portal")].place) == "teams/a.yaml:3:3"
+
+
+def test_a_state_that_nobody_states_stands_beside_the_first_file() -> None:
+    manifest = load([Source("teams/a.yaml", PORTAL.encode()), Source("b.yaml", b"version: 1\n")])
+    assert (manifest.state.path, manifest.state.stated_in) == ("state", "teams/a.yaml")
+    assert manifest.state.recipients == ()
+
+
+def test_settings_stand_in_one_file_only_and_the_fault_shows_both_places() -> None:
+    (fault,) = two_files(PORTAL + "state: {path: a}\n", "version: 1\nstate: {path: b}\n")
+    assert (fault.file, *place(fault)) == ("b.yaml", 2, 1, "state")
+    assert "at a.yaml:4:1" in fault.rule
+
+
+def test_each_file_that_states_a_version_states_the_right_one() -> None:
+    (fault,) = two_files(PORTAL, "version: 2\n")
+    assert (fault.file, fault.rule[:28]) == ("b.yaml", "The manifest is of version 2")
+
+
+def test_faults_come_in_the_order_of_the_files_and_lines() -> None:
+    with pytest.raises(ManifestError) as caught:
+        load([Source("z.yaml", b"b: 1\na: 1\n"), Source("a.yaml", b"version: 1\napps: {}\nc: 1\n")])
+    assert [(fault.file, fault.line) for fault in caught.value.faults] == [
+        ("z.yaml", 1),
+        ("z.yaml", 2),
+        ("a.yaml", 3),
+    ]
+
+
+def test_a_file_that_is_not_yaml_hides_no_fault_of_another_file_s_yaml() -> None:
+    assert [fault.file for fault in two_files("a: [", "version: 1\nx: *y\n")] == ["a.yaml", "b.yaml"]
+
+
+def test_no_file_is_no_manifest() -> None:
+    with pytest.raises(ManifestError, match="has 1 fault") as caught:
+        load([])
+    assert caught.value.detail.startswith("The manifest\n")
+
+
+# Syntax
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize(
+    ("text", "line", "rule"),
+    [
+        ("a:\n\tb: c", 2, "A tab stands"),
+        ("a: b\n\tc: d", 2, "A tab stands"),
+        ("\ta: b", 1, "A tab stands"),
+        ("a: b\nc: @d", 2, "No value starts with this character"),
+        ("a: `b`", 1, "No value starts with this character"),
+        ("a: b: c", 1, "A colon stands"),
+        ("a: x\nb: 'y\nc: z\n", 2, "never closed"),
+        ("a: [x,\n", None, "in brackets is not complete"),
+        ('a: "\\q"', 1, "an escape that YAML does not know"),
+        ("a: b\nc\nd: e", 2, "no colon after it"),
+        ("- a\nb: c", None, "does not continue"),
+        ("a: *.example.com", 1, "Anchors and aliases"),
+        ("a: !x!y z", 1, "Tags"),
+        ("a: b\n...\nc", 3, "Something follows the end"),
+        ("%YAML 2.0\n---\na: b", 1, 'its parser says "found incompatible YAML document'),
+    ],
+)
+def test_what_is_not_yaml_is_said_in_words_with_its_line(
+    parser: str, text: str, line: int | None, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PARSER", PARSERS[parser])
+    fault = only(text)
+    assert rule in fault.rule
+    assert line in (fault.line, None)
+
+
+@pytest.mark.parametrize("text", [f"%YAML {'9' * 5000}.1\n---\na: b", 'a: "\\UFFFFFFFF"'])
+def test_errors_of_python_out_of_the_pure_parser_are_faults(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PARSER", yaml.SafeLoader)
+    assert only(text).rule == "The file is not YAML."
+
+
+# Errors as values
+
+
+def test_an_error_counts_its_faults_and_shows_a_hundred() -> None:
+    error = error_of("version: 1\napps: {}\n" + "".join(f"x{number}: 1\n" for number in range(1234)))
+    assert error.summary == "The manifest has 1,234 faults"
+    assert error.detail.count("This key is unknown.") == 100
+    assert error.detail.endswith("\n… and 1,134 more.")
+
+
+def test_warnings_beside_faults_are_shown_and_not_counted() -> None:
+    error = error_of(app("name: NO, redirect_uris: ['http://localhost/cb']"))
+    assert (error.summary, len(error.faults)) == ("The manifest has 1 fault", 2)
+    assert "\nWarning: apps.yaml:2:" in error.detail
+
+
+def test_warnings_alone_are_kept_in_the_manifest() -> None:
+    (warning,) = load_text(app("redirect_uris: ['http://localhost/cb']")).warnings
+    assert warning.warning
+
+
+def test_a_fault_is_rendered_escaped_and_cut() -> None:
+    fault = Fault("a\x1b.yaml", 1, 2, "apps.a", "x\x1b" + "y" * 100, "The rule.", "The way out.")
+    lines = fault.render().splitlines()
+    assert lines[0].startswith('a\\x1b.yaml:1:2: apps.a: "x\\x1by')
+    assert len(lines[0]) < 120
+    assert lines[1:] == ["  The rule.", "  The way out."]
+    assert Fault("a.yaml", 1, 2, "", None, "The rule.").render() == "a.yaml:1:2\n  The rule."
+
+
+# The example and the schema
+
+
+def test_the_example_is_a_good_manifest() -> None:
+    manifest = load([Source("apps.yaml", (EXAMPLES / "apps.yaml").read_bytes())])
+    assert (len(manifest.apps), manifest.warnings, manifest.state.recipients) == (4, (), ())
+
+
+@pytest.mark.parametrize("path", [*GOOD, EXAMPLES / "apps.yaml"], ids=lambda path: path.stem)
+def test_the_schema_accepts_what_is_good(path: Path) -> None:
+    jsonschema.Draft202012Validator(json_schema()).validate(yaml.safe_load(path.read_bytes()))
+
+
+# What a schema cannot see: how the YAML is written, sums over several places, and the sense of strings.
+BEYOND_A_SCHEMA = (
+    "b01-",
+    "b02-",
+    "b03-",
+    "b05-",
+    "b06-",
+    "b07-several",
+    "b13-apps-is-missing",
+    "b14-a-key",
+    "b16-",
+    "b20-",
+    "b21-",
+    "b56-recipients",
+    "b56-a-private",
+)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in BAD if not path.name.startswith(BEYOND_A_SCHEMA)], ids=lambda path: path.stem
+)
+def test_the_schema_refuses_what_it_can_see(path: Path) -> None:
+    document = stringly(yaml.safe_load(path.read_bytes()))
+    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(document)
+
+
+def stringly(node: Any) -> Any:
+    """With string keys, as JSON has them."""
+    if isinstance(node, dict):
+        return {
+            key if isinstance(key, str) else json.dumps(key): stringly(value) for key, value in node.items()
+        }
+    return node
+
+
+def test_the_schema_is_one_and_describes_every_field() -> None:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"] == "Manifest of provisioner, version 1"
+    parts = [schema, *schema["$defs"].values()]
+    for field in (field for part in parts for field in part["properties"].values()):
+        assert "description" in field or "description" in schema["$defs"][field["$ref"].rpartition("/")[2]]
+        assert "title" not in field
+
+
+def test_reading_a_manifest_loads_neither_network_nor_sealing_nor_comparing() -> None:
+    code = "import sys, provisioner.desired; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"provisioner.manifest", "pydantic"} <= set(done.stdout.split())
+    assert not {"httpx", "deepdiff", "pyrage", "click", "rich"} & set(done.stdout.split())
+
+
+# What holds for every input
+
+TOKENS = [
+    *("a", "b", "apps", "version", "variables", "name", "redirect_uris", "scopes", "state", "recipients"),
+    *(
+        ": ",
+        ":",
+        "- ",
+        "? ",
+        ", ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\n",
+        "\n  ",
+        "\n    ",
+        " ",
+        "\t",
+        "#",
+        "---\n",
+        "...\n",
+    ),
+    *("&x ", "*x ", "!t ", "!!str ", "<<", "|\n", ">-\n", "'", '"', "\\", "\\ud800", "${", "${var.a}", "$${"),
+    *("~", "NO", "1", "010", "22:22", "1.20", "2024-01-01", "=", "https://a.example/cb", "%YAML 1.1", "@"),
+    *("\ufeff", "\0", "\x85", "é", "𝄞", "\r\n", "\r", KEY, "%", "x" * 8193, "[" * 40),
+]
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@settings(max_examples=100, deadline=None)
+@given(
+    data=st.one_of(
+        st.binary(max_size=60),
+        st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        st.lists(st.sampled_from(TOKENS), max_size=25).map(lambda tokens: "".join(tokens).encode()),
+        st.lists(st.sampled_from(TOKENS), max_size=15).map(
+            lambda tokens: ("version: 1\napps:\n  a:\n    name: " + "".join(tokens)).encode()
+        ),
+    )
+)
+def test_no_bytes_whatsoever_raise_anything_but_a_manifest_error(parser: str, data: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "PARSER", PARSERS[parser])
+        for read in READERS:
+            try:
+                read(Source("apps.yaml", data))
+            except ManifestError as error:
+                assert error.faults
+                assert all(fault.line >= 1 and fault.column >= 1 for fault in error.faults)
+                assert "Q" * 20 not in error.detail
+
+
+READERS: tuple[Callable[[Source], object], ...] = (lambda source: load([source]), variables_from)
+
+
+def leaves(document: Document) -> Iterator[tuple[str, int, int]]:
+    """Every string of a tree with its line and column, from 0."""
+
+    def walk(node: Node, loc: tuple[str | int, ...]) -> Iterator[tuple[str, int, int]]:
+        if isinstance(node, Map | List):
+            steps = node.items() if isinstance(node, Map) else enumerate(node)
+            for step, value in steps:
+                yield from walk(value, (*loc, step))
+        elif isinstance(node, str):
+            found = document.place(loc)
+            yield node, found.line - 1, found.column - 1
+
+    return walk(document.root, ())
+
+
+WORDS = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Cn"], exclude_characters="\ufeff"), max_size=12
+)
+TREES = st.recursive(
+    WORDS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3), max_leaves=8
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tree=st.dictionaries(WORDS, TREES, max_size=4), flow=st.booleans())
+def test_a_position_is_where_the_value_starts(tree: dict[str, Any], flow: bool) -> None:
+    text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow, sort_keys=False)
+    document, faults = events.read(Source("a.yaml", text.encode()))
+    assert faults == []
+    assert document is not None
+    assert document.root == tree
+    lines = text.split("\n")
+    for value, line, column in leaves(document):
+        rest = lines[line][column:]
+        assert rest[0] in "'\"|>?" or rest.startswith(value[:5].partition("\n")[0])
+
+
+WORD = st.text("abcxyz019", min_size=1, max_size=6)
+URIS = st.lists(WORD.map("https://{0}.example/{0}".format), min_size=1, max_size=3, unique=True)
+TOKEN = st.text([chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"\\$'], min_size=1, max_size=6)
+SCOPES = st.none() | st.lists(TOKEN, max_size=3, unique=True)
+APPS = st.dictionaries(
+    WORD, st.fixed_dictionaries({"redirect_uris": URIS}, optional={"scopes": SCOPES}), max_size=4
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(apps=APPS, flow=st.booleans())
+def test_a_random_valid_manifest_says_what_it_was_made_of(apps: dict[str, Any], flow: bool) -> None:
+    text = yaml.safe_dump({"version": 1, "apps": apps}, default_flow_style=flow, sort_keys=False)
+    manifest = load_text(text)
+    assert [address.key for address in manifest.apps] == list(apps)
+    for address, found in manifest.apps.items():
+        wanted = apps[address.key]
+        assert list(found.redirect_uris) == wanted["redirect_uris"]
+        assert found.scopes_stated == ("scopes" in wanted)
+        assert found.scopes == (None if wanted.get("scopes") is None else tuple(wanted["scopes"]))
+        line = text.splitlines()[found.place.line - 1][found.place.column - 1 :]
+        assert line.lstrip("?' ").startswith(address.key)
