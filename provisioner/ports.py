@@ -1,0 +1,61 @@
+"""The contracts between the core and its edges. Adapters satisfy them by shape."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from provisioner.model import Address, App, AppSpec, Introspection, Listing, Reply, Secret
+from provisioner.operation import Operation, ReplyFrame
+from provisioner.state import AppRecord, Header, State
+
+
+class OAuthAppsApi(Protocol):
+    """The six operations. A write is sent once and comes back as a `Reply`; a read raises ApiError."""
+
+    def list_apps(self) -> Listing: ...
+    def get_app(self, app_id: str) -> App | None: ...
+    def create_app(self, spec: AppSpec) -> Reply: ...
+    def rotate_secret(self, app_id: str) -> Reply: ...
+    def delete_app(self, app_id: str) -> Reply: ...
+    def introspect(self, client_id: str, client_secret: Secret) -> Introspection: ...
+
+
+class JournalEntry(Protocol):
+    """One open operation, with room for its answer."""
+
+    def answered(self, reply: ReplyFrame) -> None:
+        """Make the sealed answer durable."""
+
+    def close(self) -> None:
+        """The operation is over: take the entry away."""
+
+    def leave(self) -> None:
+        """The operation stays open: keep the entry for the next run."""
+
+
+class StateStore(Protocol):
+    """Where the state lives. Each call is durable when it returns; each error names what failed."""
+
+    def read(self) -> State: ...
+    def lock(self, operation: str) -> AbstractContextManager[None]: ...
+    def write_header(self, header: Header) -> None: ...
+    def write_record(self, record: AppRecord) -> None: ...
+    def delete_record(self, address: Address) -> None: ...
+    def open_operation(self, operation: Operation, reply_bytes: int) -> JournalEntry: ...
+    def close_operation(self, operation_id: str) -> None: ...
+
+
+class Sealer(Protocol):
+    """Seals to the recipients that it was made for."""
+
+    @property
+    def recipients(self) -> tuple[str, ...]: ...
+    def seal(self, content: Secret) -> str: ...
+
+
+class Clock(Protocol):
+    """Time for people: in records and messages, never in decisions."""
+
+    def now(self) -> str:
+        """RFC 3339, UTC, to the second."""

@@ -1,0 +1,59 @@
+"""An apply as text: a line when an action starts, one when it ends, and how it all ended."""
+
+from __future__ import annotations
+
+from provisioner.plan import Action, ActionKind, ApplyResult, Event, Result, Started, Status
+from provisioner.text import escape
+
+_DOING = {
+    ActionKind.CREATE: ("Creating", "Creation"),
+    ActionKind.REPLACE: ("Replacing", "Replacement"),
+    ActionKind.DELETE: ("Destroying", "Destruction"),
+    ActionKind.FORGET: ("Forgetting", "Removal from the state"),
+    ActionKind.RESUME: ("Resuming", "Completion of the earlier run"),
+}
+
+
+def progress(event: Event, seconds: float) -> str:
+    """One line for one event; `seconds` is how long the action took."""
+    if isinstance(event, Started):
+        return f"{event.action.address}: {_DOING[event.action.kind][0]}...{_id(event.action)}"
+    noun = _DOING[event.action.kind][1]
+    match event.status:
+        case Status.DONE:
+            made = f" [id={event.app.id}]" if event.app else ""
+            return f"{event.action.address}: {noun} complete after {seconds:.0f}s{made}"
+        case Status.SKIPPED:
+            return f"{event.action.address}: Not started: {event.message}"
+        case Status.OPEN:
+            return f"{event.action.address}: {noun} left open: {event.message}"
+        case _:
+            return f"{event.action.address}: {noun} failed: {event.message}"
+
+
+def _id(action: Action) -> str:
+    return f" [id={action.record.app.id}]" if action.record and action.destroys else ""
+
+
+def ending(result: ApplyResult) -> str:
+    """`Apply complete! …`, or what is left and what to type next."""
+    counts = result.counts
+    done = f"{counts.add} added, {counts.change} changed, {counts.destroy} destroyed."
+    undone = [item for item in result.results if item.status is not Status.DONE]
+    if not undone:
+        return f"Apply complete! Resources: {done}\n"
+    lines = [
+        "Error: Interrupted before everything was done"
+        if result.interrupted
+        else "Error: Not everything was done",
+        "",
+        f"Resources: {done} {len(undone)} of {len(result.results)} changes were not made:",
+        *(_undone(item) for item in undone),
+        "",
+        "What was done is recorded. `provisioner plan` shows what is left; `provisioner apply` goes on.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _undone(result: Result) -> str:
+    return f"  {result.action.address}: {result.status.value}: {escape(result.message)}"

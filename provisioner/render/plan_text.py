@@ -1,0 +1,195 @@
+"""A plan as text, in Terraform's dialect: symbols, phrases and summary line as its users know them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from provisioner.model import App, AppSpec
+from provisioner.plan import Action, ActionKind, Conflict, Counts, Plan, Reason
+from provisioner.text import quote
+
+_SYMBOLS = {
+    ActionKind.CREATE: ("+", "create"),
+    ActionKind.RESUME: ("+", "create"),
+    ActionKind.REPLACE: ("-/+", "destroy and then create replacement"),
+    ActionKind.DELETE: ("-", "destroy"),
+    ActionKind.FORGET: (".", "forget"),
+}
+_PHRASES = {
+    ActionKind.CREATE: "will be created",
+    ActionKind.REPLACE: "must be replaced",
+    ActionKind.DELETE: "will be destroyed",
+    ActionKind.FORGET: "will be forgotten",
+    ActionKind.RESUME: "will be created",
+}
+_RESUMED = {
+    Reason.ANSWER_ON_DISK: "will be recorded",
+    Reason.NOTHING_LEFT: "will be closed in the journal",
+}
+_UNKNOWN = "(known after apply)"
+_SENSITIVE = "(sensitive value)"
+_WIDTH = 13  # of the longest attribute name
+
+
+def plan_text(plan: Plan, readers: Iterable[str] = ()) -> str:
+    """The whole plan, without colours, ending in a newline. `readers` are those who can open new secrets."""
+    return "\n".join(_lines(plan, tuple(readers))) + "\n"
+
+
+def summary(counts: Counts, lead: str = "Plan: ") -> str:
+    """`Plan: 1 to add, 0 to change, 0 to destroy.`, word for word what tools match."""
+    forget = f", {counts.forget} to forget" if counts.forget else ""
+    return f"{lead}{counts.add} to add, {counts.change} to change, {counts.destroy} to destroy{forget}."
+
+
+def _lines(plan: Plan, readers: tuple[str, ...]) -> Iterator[str]:
+    if not plan.refreshed:
+        yield "Drift was not looked for: the API was not asked (--no-refresh).\n"
+    for note in plan.notes:
+        yield f"Warning: {note.address}: {note.text}\n"
+    changes = plan.changes
+    if not changes and not plan.conflicts:
+        against = (
+            "the API has what the manifest says" if plan.refreshed else "the state has what the manifest says"
+        )
+        yield f"No changes. Nothing to do: {against}."
+        return
+    if changes:
+        yield from _legend(changes)
+        for action in changes:
+            yield from _block(action)
+    if any(_seals(action) for action in changes):
+        yield from _who_can_read(readers)
+    if not plan.conflicts:
+        yield summary(plan.counts)
+    for conflict in plan.conflicts:
+        yield _conflict(conflict)
+
+
+def _legend(changes: tuple[Action, ...]) -> Iterator[str]:
+    yield "provisioner will do the following; the symbols mean:"
+    for symbol, meaning in dict.fromkeys(map(_symbol, changes)):
+        yield f"{symbol:>3} {meaning}"
+    yield ""
+
+
+def _symbol(action: Action) -> tuple[str, str]:
+    """The symbol and what it means."""
+    return ("~", "close") if action.reason is Reason.NOTHING_LEFT else _SYMBOLS[action.kind]
+
+
+def _block(action: Action) -> Iterator[str]:
+    symbol = _symbol(action)[0]
+    yield f"  # {action.address} {_RESUMED.get(action.reason, _PHRASES[action.kind])}"  # type: ignore[arg-type]  # None is no key
+    yield from (f"  # ({reason})" for reason in _reasons(action))
+    if action.reason is Reason.NOTHING_LEFT:
+        yield ""
+        return
+    yield f'{symbol:>3} resource "oauth_app" "{action.address.key}" {{'
+    match action.kind:
+        case ActionKind.REPLACE:
+            yield from _replaced(action)
+        case ActionKind.DELETE | ActionKind.FORGET:
+            yield from _gone(action)
+        case _:
+            yield from _created(action)
+    yield "    }\n"
+
+
+def _reasons(action: Action) -> Iterator[str]:
+    if action.reason:
+        yield action.reason.value.format(key=action.address.key)
+    if action.destroys and action.observed:
+        yield "its client id stops working, its tokens are revoked, connected accounts must consent again"
+    for address in sorted(action.after):
+        yield f"after {address}, which has its name now"
+
+
+def _created(action: Action) -> Iterator[str]:
+    app = action.observed if action.kind is ActionKind.RESUME else None
+    if action.spec is None:
+        return
+    yield _line("+", "client_id", quote(app.client_id) if app else _UNKNOWN)
+    yield _line("+", "client_secret", _SENSITIVE)
+    yield _line("+", "id", quote(app.id) if app else _UNKNOWN)
+    yield _line("+", "name", quote(action.spec.name))
+    yield from _set("+", "redirect_uris", ((uri, "+") for uri in sorted(action.spec.redirect_uris)))
+    if action.spec.scopes is not None:
+        yield from _set("+", "scopes", ((scope, "+") for scope in sorted(action.spec.scopes)))
+
+
+def _replaced(action: Action) -> Iterator[str]:
+    app, spec = action.observed or _recorded(action), action.spec
+    if spec is None:
+        return
+    changed = {change.name for change in action.changes}
+    yield _line("~", "client_id", f"{quote(app.client_id)} -> {_UNKNOWN}")
+    yield _line("~", "client_secret", _SENSITIVE)
+    yield _line("~", "id", f"{quote(app.id)} -> {_UNKNOWN}")
+    if "name" in changed:
+        yield _line("~", "name", f"{quote(app.name)} -> {quote(spec.name)} # forces replacement")
+    else:
+        yield _line(" ", "name", quote(app.name))
+    for name, before, after in _sets(app, spec):
+        marked = "~" if name in changed else " "
+        yield from _set(
+            marked, name, _merged(before, after), " # forces replacement" if name in changed else ""
+        )
+
+
+def _gone(action: Action) -> Iterator[str]:
+    app = action.observed or _recorded(action)
+    symbol = "-" if action.kind is ActionKind.DELETE else "."
+    ending = " -> null" if action.kind is ActionKind.DELETE else ""
+    for name, value in (("client_id", app.client_id), ("id", app.id), ("name", app.name)):
+        yield _line(symbol, name, quote(value) + ending)
+    for name, values in (("redirect_uris", app.redirect_uris), ("scopes", app.scopes)):
+        yield from _set(symbol, name, ((value, symbol) for value in sorted(values)), after=ending)
+
+
+def _recorded(action: Action) -> App:
+    if action.record is None:
+        raise ValueError(f"{action.address} has neither an app nor a record")
+    return action.record.app
+
+
+def _sets(app: App, spec: AppSpec) -> Iterator[tuple[str, frozenset[str], frozenset[str]]]:
+    yield "redirect_uris", frozenset(app.redirect_uris), frozenset(spec.redirect_uris)
+    if spec.scopes is not None:
+        yield "scopes", frozenset(app.scopes), frozenset(spec.scopes)
+
+
+def _merged(before: frozenset[str], after: frozenset[str]) -> Iterator[tuple[str, str]]:
+    for value in sorted(before | after):
+        yield value, " " if value in before and value in after else "-" if value in before else "+"
+
+
+def _line(symbol: str, name: str, value: str) -> str:
+    return f"      {symbol} {name:<{_WIDTH}} = {value}"
+
+
+def _set(
+    symbol: str, name: str, elements: Iterable[tuple[str, str]], comment: str = "", after: str = ""
+) -> Iterator[str]:
+    shown = [f"          {mark} {quote(value)}," for value, mark in elements]
+    if not shown:
+        yield _line(symbol, name, "[]" + after + comment)
+        return
+    yield _line(symbol, name, "[" + comment)
+    yield from shown
+    yield "        ]" + after
+
+
+def _seals(action: Action) -> bool:
+    made = action.kind in (ActionKind.CREATE, ActionKind.REPLACE)
+    return made or action.reason is Reason.SEND_AGAIN
+
+
+def _who_can_read(readers: tuple[str, ...]) -> Iterator[str]:
+    yield "New secrets will be sealed, and can be read by:"
+    yield from (f"  {reader}" for reader in readers)
+    yield ""
+
+
+def _conflict(conflict: Conflict) -> str:
+    return f"Error: {conflict.summary}\n\n{conflict.detail}\n{conflict.hint}\n"

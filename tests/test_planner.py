@@ -1,0 +1,179 @@
+"""The planner: cases as files, and what holds for every world."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provisioner.desired import DesiredState, resolve
+from provisioner.errors import PlanError
+from provisioner.manifest import Source, load
+from provisioner.model import Address, App, AppSpec
+from provisioner.operation import OpenOperation, Operation, OperationKind, ReplyFrame
+from provisioner.plan import Action, ActionKind, Counts, Observed, Plan, in_order
+from provisioner.planner import build
+from provisioner.render.error_text import error_text
+from provisioner.render.plan_text import plan_text
+from provisioner.state import AppRecord, Header, SealedSecret, State
+
+CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
+REWRITE = "REWRITE_CASES" in os.environ  # after a deliberate change of words; read the diff
+HEADER = Header("lineage", "https://api.example", "org_1")
+
+
+def app(key: str, **fields: Any) -> App:
+    values: dict[str, Any] = {
+        "id": f"app_{key.replace('-', '')}",
+        "organization_id": "org_1",
+        "name": key,
+        "client_id": f"cid_{key}",
+        "client_secret_hint": "abcd",
+        "redirect_uris": [f"https://{key}.example/cb"],
+        "scopes": [],
+        "is_active": True,
+        "created_at": "2026-01-01T00:00:00Z",
+    }
+    values |= {name: value for name, value in fields.items() if name != "hint_of_secret"}
+    values |= {name: tuple(values[name]) for name in ("redirect_uris", "scopes")}
+    return App(**values)
+
+
+def record(key: str, held: App, hint: str | None = None) -> AppRecord:
+    sealed = SealedSecret(
+        "sealed", hint or held.client_secret_hint, "create", f"op_{key}", "2026-01-01T00:00:00Z"
+    )
+    return AppRecord(Address(key), held, sealed)
+
+
+def opened(
+    key: str, spec: AppSpec, held: App, kind: str = "create", *, answered: bool = False
+) -> OpenOperation:
+    frame = ReplyFrame(201, True, "sealed", held.id, held.client_id, held.client_secret_hint)
+    operation = Operation(
+        "op_open", OperationKind(kind), Address(key), "lineage", spec if kind == "create" else None
+    )
+    return OpenOperation(operation, frame if answered else None)
+
+
+def world(case: dict[str, Any]) -> tuple[DesiredState, State, Observed | None]:
+    desired = resolve(load([Source("apps.yaml", case["manifest"].encode())], {}))
+    recorded = {key: app(key, **fields) for key, fields in case["prior"].items()}
+    records = {
+        Address(key): record(key, held, case["prior"][key].get("hint_of_secret"))
+        for key, held in recorded.items()
+    }
+    entries = []
+    for entry in case.get("open", []):
+        key = entry.pop("key")
+        spec = desired.apps.get(Address(key)) or AppSpec(key, ())
+        entries.append(opened(key, spec, app(key), **entry))
+    prior = State(HEADER if records or entries else None, MappingProxyType(records), tuple(entries))
+    if case["observed"] == "none":
+        return desired, prior, None
+    seen = recorded if case["observed"] == "same" else case["observed"]
+    apps = [held if isinstance(held, App) else app(key, **held) for key, held in seen.items()]
+    return desired, prior, Observed(tuple(apps), frozenset(app(key).id for key in case.get("gone", [])))
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_plan_reads_as_in_the_case(path: Path) -> None:
+    text = path.read_text()
+    case = yaml.safe_load(text)
+    try:
+        shown = plan_text(build(*world(case)), ["age1reader (the manifest)"])
+        assert "error" not in case
+    except PlanError as error:
+        assert case["error"] is True
+        shown = error_text(error)
+    if REWRITE:
+        head = text[: text.index("expect: |")]
+        path.write_text(
+            head + "expect: |\n" + "".join(f"  {line}".rstrip() + "\n" for line in shown.splitlines())
+        )
+        return
+    assert shown.rstrip("\n") == case["expect"].rstrip("\n")
+
+
+KEYS = st.sampled_from(["a", "b", "c", "d"])
+NAMES = st.sampled_from(["One", "Two", "Three", "Four", "Five"])
+URI_SETS = st.sets(
+    st.sampled_from(["https://x.example/1", "https://x.example/2", "https://x.example/3"]), min_size=1
+)
+SCOPES = st.none() | st.sets(st.sampled_from(["read", "write"])).map(sorted).map(tuple)
+
+
+@st.composite
+def wants(draw: st.DrawFn) -> DesiredState:
+    keys = draw(st.lists(KEYS, unique=True))
+    names = draw(st.lists(NAMES, unique=True, min_size=len(keys), max_size=len(keys)))
+    specs = {
+        Address(key): AppSpec(name, tuple(sorted(draw(URI_SETS))), draw(SCOPES))
+        for key, name in zip(keys, names, strict=True)
+    }
+    return DesiredState(specs, {})
+
+
+def applied(plan: Plan, prior: State, serial: int) -> tuple[State, Observed]:
+    """What an undisturbed apply leaves: the planner's promise is about this world."""
+    records = dict(prior.records)
+    for number, action in enumerate(in_order(plan.changes)):
+        names = {held.app.name for address, held in records.items() if address != action.address}
+        records.pop(action.address, None)
+        if action.spec is None:
+            continue
+        assert action.spec.name not in names, "an action ran before the one that frees its name"
+        made = app(
+            f"x{serial}x{number}",
+            name=action.spec.name,
+            redirect_uris=action.spec.redirect_uris,
+            scopes=action.spec.scopes or (),
+        )
+        records[action.address] = record(action.address.key, made)
+    return State(HEADER, MappingProxyType(records)), Observed(tuple(held.app for held in records.values()))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(wants(), min_size=1, max_size=4))
+def test_applying_a_plan_to_the_observed_world_makes_the_next_plan_empty(edits: list[DesiredState]) -> None:
+    prior, observed = State(), Observed(())
+    for serial, desired in enumerate(edits):
+        try:
+            plan = build(desired, prior, observed)
+        except PlanError as error:
+            assert error.summary == "Names go round in a circle"
+            continue
+        assert plan.conflicts == ()
+        prior, observed = applied(plan, prior, serial)
+        assert build(desired, prior, observed).changes == ()
+
+
+@settings(max_examples=100, deadline=None)
+@given(wants())
+def test_a_plan_is_a_value_the_same_world_gives_an_equal_plan(desired: DesiredState) -> None:
+    assert build(desired, State(), Observed(())) == build(desired, State(), Observed(()))
+
+
+def test_a_replacement_counts_as_one_to_add_and_one_to_destroy() -> None:
+    held = app("one")
+    plan = build(
+        DesiredState({Address("one"): AppSpec("other", held.redirect_uris)}, {}),
+        State(HEADER, {Address("one"): record("one", held)}),
+        Observed((held,)),
+    )
+    assert plan.counts == Counts(add=1, destroy=1)
+
+
+def test_a_circle_of_three_names_is_refused_and_named() -> None:
+    a, b, c = (Action(ActionKind.REPLACE, Address(key), after=frozenset({Address(other)})) for key, other in
+               [("a", "b"), ("b", "c"), ("c", "a")])  # fmt: skip
+    with pytest.raises(PlanError) as caught:
+        in_order((a, b, c))
+    assert "oauth_app.a" in caught.value.detail
+    assert "oauth_app.c" in caught.value.detail

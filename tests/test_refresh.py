@@ -1,0 +1,120 @@
+"""The look at the API, and what is refused before anything is planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provisioner.errors import ApiError, PlanError
+from provisioner.model import Address, App, Listing
+from provisioner.plan import Observed
+from provisioner.refresh import check_base_url, check_not_emptied, check_organization, observe
+from provisioner.state import AppRecord, Header, State
+
+
+def app(number: int, organization: str = "org_1") -> App:
+    return App(
+        f"app_{number}", organization, f"n{number}", "cid", "hint", (), (), True, "2026-01-01T00:00:00Z"
+    )
+
+
+def state(*apps: App, organization: str | None = "org_1") -> State:
+    records = {
+        Address(f"a{number}"): AppRecord(Address(f"a{number}"), held) for number, held in enumerate(apps)
+    }
+    return State(Header("lineage", "https://api.example", organization), records)
+
+
+class Api:
+    """Lists some apps and finds some by id."""
+
+    def __init__(self, listed: tuple[App, ...], found: tuple[App, ...] = (), *, broken: bool = False) -> None:
+        self.listed, self.found, self.broken = listed, {held.id: held for held in found}, broken
+        self.asked: list[str] = []
+
+    def list_apps(self) -> Listing:
+        return Listing(self.listed)
+
+    def get_app(self, app_id: str) -> App | None:
+        self.asked.append(app_id)
+        if self.broken:
+            raise ApiError("out of order")
+        return self.found.get(app_id)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a look does not call {name}")
+
+
+def test_an_app_that_is_listed_is_not_asked_for() -> None:
+    api = Api((app(1), app(2)))
+    assert observe(api, state(app(1))) == Observed((app(1), app(2)))
+    assert api.asked == []
+
+
+def test_a_recorded_app_that_is_not_listed_is_asked_for_by_id_before_it_is_called_gone() -> None:
+    api = Api((app(1),), found=(app(2),))
+    assert observe(api, state(app(1), app(2), app(3))).gone == {"app_3"}
+    assert api.asked == ["app_2", "app_3"]
+
+
+def test_where_asking_fails_nothing_is_called_gone() -> None:
+    with pytest.raises(ApiError):
+        observe(Api((), broken=True), state(app(1)))
+
+
+@pytest.mark.parametrize(
+    ("pinned", "wanted", "seen"),
+    [
+        ("org_1", None, "org_2"),
+        (None, "org_1", "org_2"),
+        ("org_1", "org_2", None),
+        ("org_1", "org_2", "org_1"),
+        ("org_1", "org_1", "org_2"),
+    ],
+)
+def test_organizations_that_differ_are_refused(
+    pinned: str | None, wanted: str | None, seen: str | None
+) -> None:
+    observed = Observed((app(1, seen),) if seen else ())
+    with pytest.raises(PlanError):
+        check_organization(state(organization=pinned), observed, wanted)
+
+
+@pytest.mark.parametrize(
+    ("pinned", "wanted", "seen"),
+    [
+        (None, None, None),
+        (None, None, "org_1"),
+        ("org_1", None, None),
+        ("org_1", "org_1", "org_1"),
+        (None, "org_1", None),
+    ],
+)
+def test_organizations_that_agree_or_are_not_known_yet_pass(
+    pinned: str | None, wanted: str | None, seen: str | None
+) -> None:
+    check_organization(state(organization=pinned), Observed((app(1, seen),) if seen else ()), wanted)
+
+
+def test_a_first_run_has_no_organization_to_agree_with() -> None:
+    check_organization(State(), Observed((app(1),)), None)
+
+
+def test_a_state_of_another_host_is_refused() -> None:
+    check_base_url(state(), "https://api.example")
+    check_base_url(State(), "https://other.example")
+    with pytest.raises(PlanError):
+        check_base_url(state(), "https://other.example")
+
+
+@pytest.mark.parametrize("listed", [(), (app(7), app(8))])
+def test_a_list_with_none_of_the_recorded_apps_is_refused(listed: tuple[App, ...]) -> None:
+    with pytest.raises(PlanError) as caught:
+        check_not_emptied(state(app(1), app(2)), Observed(listed))
+    assert f"lists {len(listed)} apps, and none of the 2" in caught.value.summary
+
+
+def test_one_recorded_app_in_the_list_is_enough() -> None:
+    check_not_emptied(state(app(1), app(2)), Observed((app(2), app(9))))
+    check_not_emptied(State(), Observed(()))
