@@ -1,0 +1,73 @@
+"""From a workspace to a plan, and what may be done with it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from provisioner.cli.workspace import Workspace
+from provisioner.errors import UsageError
+from provisioner.model import Address
+from provisioner.plan import Action, ActionKind, Observed, Plan
+from provisioner.planner import build
+from provisioner.ports import OAuthAppsApi
+from provisioner.refresh import check_base_url, check_not_emptied, check_organization, observe
+from provisioner.state import Header, State
+from provisioner.text import quote
+
+RECREATE_ALL = "recreate-all"
+_CLASSES = {"delete": ActionKind.DELETE, "replace": ActionKind.REPLACE}
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What was agreed to by name: classes of action, each for one address or for all (None)."""
+
+    agreed: frozenset[tuple[ActionKind, Address | None]] = frozenset()
+    recreate_all: bool = False
+
+    def missing(self, actions: Iterable[Action]) -> tuple[Action, ...]:
+        """The destructive actions that nobody agreed to."""
+        return tuple(
+            action
+            for action in actions
+            if action.destroys and not {(action.kind, None), (action.kind, action.address)} & self.agreed
+        )
+
+
+def consent_from(allowed: Sequence[str]) -> Consent:
+    """Read `--allow`; a class that is not known stops the run."""
+    agreed = set()
+    for text in allowed:
+        if text == RECREATE_ALL:
+            continue
+        name, colon, address = text.partition(":")
+        if name not in _CLASSES:
+            known = ", ".join([*_CLASSES, RECREATE_ALL])
+            raise UsageError(
+                f"--allow does not know {quote(text, 80)}", f"It takes {known}, or CLASS:ADDRESS."
+            )
+        agreed.add((_CLASSES[name], Address.parse(address) if colon else None))
+    return Consent(frozenset(agreed), RECREATE_ALL in allowed)
+
+
+def look(
+    workspace: Workspace, api: OAuthAppsApi, prior: State, base_url: str, consent: Consent
+) -> tuple[Plan, Observed]:
+    """One list call, the checks of the tenant, and the plan."""
+    check_base_url(prior, base_url)
+    observed = observe(api, prior)
+    check_organization(prior, observed, workspace.manifest.provider.organization_id)
+    if not consent.recreate_all:
+        check_not_emptied(prior, observed)
+    return build(workspace.desired, prior, observed), observed
+
+
+def pinned(prior: State, base_url: str, observed: Observed, wanted: str | None) -> Header:
+    """The state's header; the first apply makes it, and pins the organization as soon as it is known."""
+    header = prior.header or Header(lineage=str(uuid.uuid4()), base_url=base_url)
+    if header.organization_id is not None:
+        return header
+    seen = next((app.organization_id for app in observed.apps), None)
+    return replace(header, organization_id=seen or wanted)

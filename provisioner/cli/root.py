@@ -1,0 +1,93 @@
+"""The command group, loaded lazily, and the one place that turns exceptions into text and exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from provisioner import __version__
+from provisioner.cli.output import complain, drop_streams
+from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, ProvisionerError
+
+# Each command's module, which holds it as `command`, and its line in --help, so that help imports none.
+COMMANDS = {
+    "init": ("init", "Write a starter manifest and make an identity that can read its secrets."),
+    "validate": ("validate", "Check the manifest, without the network."),
+    "plan": ("plan", "Show what apply would do."),
+    "apply": ("apply", "Create, replace and delete apps as the manifest says; seal their secrets."),
+    "show": ("show", "Show the state."),
+    "state": ("state", "Look at single parts of the state."),
+    "secret": ("secret", "Open sealed secrets."),
+    "sandbox": ("sandbox", "Run a local server that speaks the API, to try things out."),
+    "schema": ("schema", "Print the JSON Schema of the manifest."),
+    "completion": ("completion", "Print the completion script for a shell."),
+    "version": ("version", "Print the version."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of a first day's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"provisioner.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing one of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, message="provisioner v%(version)s")
+def root() -> None:
+    """OAuth apps as code.
+
+    A manifest says which OAuth apps should exist; plan shows what would change, apply does it and seals each
+    client secret so that only its readers can open it.
+
+    \b
+    Exit status: 0 done or nothing to do, 1 error, 2 changes (plan --detailed-exitcode only),
+    3 apply ended unfinished, 4 the state is locked, 130 interrupted.
+    """
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Run a command line; every error becomes text on stderr and an exit status, and click's 2 becomes 1."""
+    try:
+        status = root.main(list(arguments), prog_name="provisioner", standalone_mode=False)
+    except ProvisionerError as error:
+        from provisioner.render.error_text import error_text  # only now
+
+        complain(error_text(error))
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        complain(error.format_message())
+        return EXIT_ERROR
+    except click.ClickException as error:
+        complain(_usage(error))
+        return EXIT_ERROR
+    except (click.Abort, KeyboardInterrupt):
+        complain("\nInterrupted: nothing more was done.")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        drop_streams()
+        return EXIT_ERROR
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"\n\nTry `{context.command_path} --help`." if context else ""
+    return f"Error: {error.format_message()}{hint}"

@@ -1,0 +1,170 @@
+"""Wiring: from a command's options to the manifest, the state, the API and the sealer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provisioner.cli.log import start_log
+from provisioner.cli.output import complain
+from provisioner.desired import DesiredState, resolve
+from provisioner.endpoint import check_token, effective_base_url
+from provisioner.errors import UsageError
+from provisioner.files import read_input, shown
+from provisioner.manifest import Manifest, Source, VariableValues, load, variables_from
+from provisioner.model import Secret
+from provisioner.sealing import Identity, check_recipient, identities_from
+from provisioner.settings import Settings, from_environment
+from provisioner.stores.directory import DirectoryStore
+
+if TYPE_CHECKING:
+    from provisioner.meteroid import MeteroidApi
+
+MANIFEST_LIMIT = 64 * 1024 * 1024
+DEFAULT_FILES = ("apps.yaml", "apps")
+_SMALL_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What a command works on."""
+
+    settings: Settings
+    manifest: Manifest
+    desired: DesiredState
+    store: DirectoryStore
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who can open what is sealed, and where that was said."""
+
+    recipients: tuple[str, ...]
+    said_by: str
+
+    def lines(self) -> list[str]:
+        """For the plan."""
+        return [f"{recipient} ({self.said_by})" for recipient in self.recipients]
+
+
+def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]) -> Workspace:
+    """Read and check the manifest, print its warnings, and find its state."""
+    settings = from_environment()
+    start_log(settings)
+    values = _variable_values(settings, variables, var_files)
+    manifest = load(_sources(files), values, check_recipient)
+    desired = resolve(manifest)
+    for fault in (*manifest.warnings, *desired.warnings):
+        complain(f"Warning: {fault.render()}")
+    return Workspace(settings, manifest, desired, DirectoryStore(state_folder(manifest)))
+
+
+def state_folder(manifest: Manifest) -> Path:
+    """Where the state lives: relative to the file that says so, else beside the manifest."""
+    return Path(manifest.state.stated_in).parent / manifest.state.path
+
+
+def open_store(folder: str | None, files: Sequence[str]) -> DirectoryStore:
+    """The state alone, for commands that need no manifest when --state says where it is."""
+    if folder is not None:
+        return DirectoryStore(Path(folder))
+    return open_workspace(files, (), ()).store
+
+
+def base_url(workspace: Workspace) -> str:
+    """The host that this run asks."""
+    return effective_base_url(workspace.manifest.provider.base_url, workspace.settings.base_url)
+
+
+def api_token(settings: Settings) -> Secret:
+    """The token, from the environment or from the file that the environment names."""
+    token = settings.api_key
+    if token is None and settings.api_key_file is not None:
+        token = Secret(read_input(settings.api_key_file, _SMALL_LIMIT).removesuffix(b"\n"))
+    if token is None:
+        raise UsageError(
+            "There is no API token",
+            "METEROID_API_KEY is not set, nor is METEROID_API_KEY_FILE.",
+            "Set one of them; or run `provisioner sandbox` for a server to try things out.",
+        )
+    problem = check_token(token.reveal())
+    if problem:
+        raise UsageError(f"The API token cannot be used: {problem.rule}", "It is not shown.", problem.remedy)
+    return token
+
+
+def connect(
+    workspace: Workspace, connections: int = 1, wait: Callable[[float], bool] | None = None
+) -> MeteroidApi:
+    """The API, with the token going only where it may. Says so where a proxy is in between."""
+    from provisioner.meteroid import MeteroidApi, proxy_in_use
+
+    url = base_url(workspace)
+    proxy = proxy_in_use(url, workspace.settings.proxies)
+    if proxy:
+        complain(f"Note: requests go through the proxy {proxy}.")
+    return MeteroidApi(url, api_token(workspace.settings), connections=connections, wait=wait)
+
+
+def readers(workspace: Workspace) -> Readers:
+    """The recipients of new secrets: the manifest's, else the environment's, else the user's own."""
+    stated = workspace.manifest.state.recipients
+    if stated:
+        return Readers(tuple(stated), "the manifest")
+    settings = workspace.settings
+    if settings.recipients:
+        return Readers(settings.recipients, settings.recipients_from)
+    return Readers(
+        tuple(identity.public for identity in find_identities(settings) if identity.public),
+        "your own identity",
+    )
+
+
+def find_identities(settings: Settings) -> tuple[Identity, ...]:
+    """The user's private keys, where users of age and SOPS have them."""
+    if settings.identity_file is not None:
+        return identities_from(Secret(read_input(settings.identity_file, _SMALL_LIMIT)))
+    if settings.identity_text is not None:
+        return identities_from(settings.identity_text)
+    if settings.own_identity.exists():
+        return identities_from(Secret(read_input(settings.own_identity, _SMALL_LIMIT)))
+    return ()
+
+
+def _sources(files: Sequence[str]) -> list[Source]:
+    given = files or [name for name in DEFAULT_FILES if Path(name).exists()][:1]
+    if not given:
+        raise UsageError(
+            "There is no manifest",
+            "Neither apps.yaml nor apps/ is in this folder.",
+            "Name one with -f, or run `provisioner init` to start one.",
+        )
+    paths = [path for name in given for path in _manifest_files(Path(name))]
+    return [Source(str(path), read_input(path, MANIFEST_LIMIT)) for path in dict.fromkeys(paths)]
+
+
+def _manifest_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml"))
+    if not found:
+        raise UsageError(f"There is no manifest in {shown(path)}", "It has no .yaml or .yml file.")
+    return found
+
+
+def _variable_values(settings: Settings, given: Sequence[str], files: Sequence[str]) -> VariableValues:
+    """--var over --var-file over PROVISIONER_VAR_name; later ones over earlier ones."""
+    values: VariableValues = {
+        name: (value, f"PROVISIONER_VAR_{name}") for name, value in settings.variables.items()
+    }
+    for file in files:
+        source = Source(file, read_input(Path(file), _SMALL_LIMIT))
+        values |= {name: (value, file) for name, value in variables_from(source).items()}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError("--var takes NAME=VALUE", "One of them has no equals sign.")
+        values[name] = (value, "--var")
+    return values

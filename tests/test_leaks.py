@@ -1,0 +1,92 @@
+"""No secret in clear: not in a file, not in an output, not in the loudest log, whatever goes wrong."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from provisioner.sandbox.server import running
+from provisioner.sandbox.world import World
+
+APPS = "".join(f"  a{number}: {{redirect_uris: ['https://a.example/{number}']}}\n" for number in range(3))
+MANIFEST = f"version: 1\napps:\n{APPS}"
+FAULTS = (
+    "create:500-after", "create:lost-after", "create:truncated", "create:truncated-no-length",
+    "create:html-after", "create:gzip-garbage", "create:extra", "create:without=app",
+    "create:without=app.id", "create:with=app=3",
+    'create:with=client_secret=""', "create:307=http://127.0.0.1:9/", "create:503", "create:422-after",
+    "delete:500-after", "delete:lost-before", "list@2:html-before", "list@2:truncated", "list@2:gzip-garbage",
+)  # fmt: skip
+
+
+def forms(secret: str) -> list[bytes]:
+    """The ways in which a secret could have been written: raw, base64 at three offsets, hex, URL."""
+    raw = secret.encode()
+    shifted = [base64.b64encode(b"\0" * offset + raw)[4 if offset else 0 : -4] for offset in range(3)]
+    return [raw, *shifted, raw.hex().encode(), raw.hex().upper().encode(), quote(secret, safe="").encode()]
+
+
+def found(folder: Path, outputs: list[str], canaries: list[str]) -> list[str]:
+    """Where any of the canaries stands in clear."""
+    places = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    places |= {f"output {number}": text.encode() for number, text in enumerate(outputs)}
+    return [
+        place
+        for place, content in places.items()
+        if any(form in content for canary in canaries for form in forms(canary))
+    ]
+
+
+@pytest.mark.parametrize("fault", ["", *FAULTS])
+def test_no_secret_and_no_token_is_in_clear_anywhere(provisioner, tmp_path, monkeypatch, fault: str) -> None:
+    token = f"canary_{secrets.token_urlsafe(24)}"
+    made: list[str] = []
+    world = World(on_commit=lambda commit: made.append(commit.app.client_secret) if commit.app else None)
+    with running(world, faults=[fault] if fault else [], api_key=token) as server:
+        monkeypatch.setenv("METEROID_BASE_URL", server.url)
+        monkeypatch.setenv("METEROID_API_KEY", token)
+        monkeypatch.setenv("PROVISIONER_LOG", "debug")
+        monkeypatch.setenv("PROVISIONER_LOG_PATH", str(tmp_path / "run.log"))
+        provisioner("init", "-f", "starter.yaml")
+        (tmp_path / "apps.yaml").write_text(MANIFEST)
+        allow = ("--allow", "replace", "--allow", "delete")
+        ran = [
+            provisioner("plan"),
+            provisioner("apply", "--auto-approve", "--parallelism", "1"),
+            provisioner("apply", "--auto-approve", *allow),
+            provisioner("show"),
+        ]
+        (tmp_path / "apps.yaml").write_text(MANIFEST.replace("/0", "/zero").replace("  a2", "  b2"))
+        ran += [
+            provisioner("plan"),
+            provisioner("apply", "--auto-approve", *allow),
+            provisioner("state", "list"),
+        ]
+    assert made, "no secret was made, so nothing was looked for"
+    assert not fault or server.played, f"{fault} never struck"
+    identity = (Path.home() / ".config/provisioner/identity.txt").read_text().splitlines()[-1]
+    outputs = [text for command in ran for text in (command.out, command.err)]
+    assert not any("Traceback" in text for text in outputs)
+    assert found(tmp_path, outputs, [token, identity, *made]) == []
+
+
+@pytest.mark.parametrize("offset", range(7))
+def test_the_search_finds_a_secret_in_every_form(tmp_path, offset: int) -> None:
+    canary = secrets.token_urlsafe(24)
+    form = forms(canary)[offset]
+    (tmp_path / "file").write_bytes(b"before " + form + b" after")
+    assert found(tmp_path, [], [canary]) == [str(tmp_path / "file")]
+    assert found(Path(tmp_path / "absent"), [form.decode()], [canary]) == ["output 0"]
+
+
+def test_secret_get_is_the_one_place_that_shows_a_secret(provisioner, sandbox, tmp_path) -> None:
+    provisioner("init")
+    provisioner("apply", "--auto-approve")
+    shown = provisioner("secret", "get", "my-app")
+    (app,) = sandbox.world.apps()
+    assert shown.out == app.client_secret
+    assert found(tmp_path, [shown.err], [app.client_secret]) == []
