@@ -1,0 +1,159 @@
+"""One request and its answer over httpx. What the network does comes back as a value, not as an exception."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from http.cookiejar import CookieJar
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from provisioner.errors import ApiError
+from provisioner.meteroid.answer import HEADERS, Answer
+from provisioner.meteroid.faults import ENCODED, FAULTS, TOO_LARGE, TOO_SLOW, Fault, fault_of
+from provisioner.model import Secret
+
+if TYPE_CHECKING:
+    from provisioner.meteroid.sent import Request
+
+_RAISED: Final = tuple(FAULTS)
+_CONNECT_TIMEOUT: Final = 10.0
+# Below uvicorn's 5 s, the shortest among common servers. A POST on a connection that the server has just
+# closed would be ambiguous though nothing happened; giving idle ones up first makes that rare.
+_KEEPALIVE: Final = 4.0
+_KEPT: Final = "provisioner.headers"
+_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and takes no time to make
+
+
+class _NoCookies(CookieJar):
+    """Keeps none, so that no answer can change a later request."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Leave them."""
+
+
+class Wire:
+    """Connections to one host, shared by threads. It never repeats a request and follows no redirect."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float,
+        connections: int,
+        user_agent: str,
+        clock: Callable[[], float],
+        transport: httpx.BaseTransport | None,
+    ) -> None:
+        self._base_url = base_url
+        self._timeout = timeout
+        self._clock = clock
+        # httpcore logs the headers of answers at DEBUG, httpx URLs at INFO: neither is for our logs.
+        for name in ("httpcore", "httpx"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._client = _client(base_url, timeout, connections, user_agent, transport)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def send(self, request: Request) -> Answer:
+        """Send `request` once. A body that broke off is kept as far as it came."""
+        status: int | None = None
+        headers: dict[str, str] = {}
+        body = bytearray()
+        fault: Fault | None
+        try:
+            with self._client.stream(
+                request.method,
+                self._base_url + request.path,
+                content=request.content,
+                headers=_headers(request),
+            ) as response:
+                status = response.status_code
+                headers = response.extensions[_KEPT]
+                fault = self._receive(response, body, request.limit) or _encoding_fault(headers)
+        except _RAISED as error:
+            fault = fault_of(error)
+        return Answer(status, headers, Secret(bytes(body)), fault)
+
+    def _receive(self, response: httpx.Response, body: bytearray, limit: int) -> Fault | None:
+        # httpx times each read, so a server that drips would hold a thread for ever: this bounds the whole.
+        deadline = self._clock() + 10 * self._timeout
+        # Raw: decoding would let a small answer grow without bound.
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > limit:
+                del body[limit:]
+                return TOO_LARGE
+            if self._clock() > deadline:
+                return TOO_SLOW
+        return None
+
+
+def _headers(request: Request) -> dict[str, str]:
+    headers = {"Authorization": request.authorization.reveal().decode("ascii")}
+    return headers if request.content is None else {**headers, "Content-Type": request.content_type}
+
+
+def _encoding_fault(headers: dict[str, str]) -> Fault | None:
+    encoding = headers.get("content-encoding", "").strip().lower()
+    return None if encoding in ("", "identity") else ENCODED
+
+
+def _keep_headers(response: httpx.Response) -> None:
+    """Put the headers aside, and keep httpx from building the request that a redirect asks for.
+
+    It does so even where redirects are not followed: with our headers, and raising on a target that it cannot
+    parse, which would lose the status of an answer that has come.
+    """
+    response.extensions[_KEPT] = {
+        name: response.headers[name] for name in HEADERS if name in response.headers
+    }
+    response.headers.pop("location", None)
+
+
+def _client(
+    base_url: str, timeout: float, connections: int, user_agent: str, transport: httpx.BaseTransport | None
+) -> httpx.Client:
+    secure = base_url.startswith("https:")
+    try:
+        _ = httpx.URL(base_url).host  # a name it cannot decode would raise later, in the middle of a request
+        return httpx.Client(
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "Cache-Control": "no-cache",  # a list from a cache would show apps that are gone
+                "User-Agent": user_agent,
+            },
+            verify=_tls_context() if secure else _NO_TLS,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT)),
+            limits=httpx.Limits(
+                max_connections=connections,
+                max_keepalive_connections=connections,
+                keepalive_expiry=_KEEPALIVE,
+            ),
+            follow_redirects=False,
+            event_hooks={"response": [_keep_headers]},
+            cookies=_NoCookies(),
+            # Of the environment httpx 0.28 reads proxies only: no netrc, and `verify` holds the certificates.
+            # Plain http, which is for loopback, would show a proxy the token: it goes straight.
+            trust_env=secure,
+            transport=transport,
+        )
+    except (ValueError, httpx.InvalidURL, ImportError):
+        reason = "the base URL, HTTPS_PROXY, ALL_PROXY or NO_PROXY is of a form that it does not know"
+    raise ApiError(
+        "The connection to the API cannot be set up",
+        f"The HTTP library refuses its settings: {reason}.",
+        "Correct the variable; a proxy is written like http://proxy.example:3128.",
+    )
+
+
+def _tls_context() -> ssl.SSLContext:
+    """One that trusts whom the system trusts; OpenSSL reads SSL_CERT_FILE and SSL_CERT_DIR."""
+    import truststore  # noqa: PLC0415  # only https needs it, and it takes a while
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
