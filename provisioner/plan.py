@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from graphlib import CycleError, TopologicalSorter
 
@@ -10,6 +10,7 @@ from provisioner.diff import AttributeChange
 from provisioner.errors import PlanError
 from provisioner.model import Address, App, AppSpec
 from provisioner.operation import OpenOperation
+from provisioner.recovery import Finding
 from provisioner.state import AppRecord
 
 
@@ -19,6 +20,7 @@ class ActionKind(Enum):
     CREATE = "create"
     REPLACE = "replace"  # the API has no update: delete, then create
     DELETE = "delete"
+    ROTATE = "rotate"  # a new secret, and the old one dead at once
     FORGET = "forget"  # gone from the API and from the manifest: only the record goes
     RESUME = "resume"  # an operation that an earlier run left open
     NOOP = "no-op"
@@ -29,9 +31,19 @@ class Reason(Enum):
 
     NOT_IN_MANIFEST = "because oauth_app.{key} is not in the manifest"
     DELETED_OUTSIDE = "because it was deleted outside of provisioner"
-    ANSWER_ON_DISK = "an earlier run created it and stopped; its sealed secret is in the journal"
+    UNSETTLED = "because an earlier rotation came through late: the sealed secret is not the live one"
+    ANSWER_ON_DISK = "an earlier run got its secret and stopped; it is sealed in the journal"
     SEND_AGAIN = "an earlier run asked for it and got no answer; the API does not list it"
+    TAKE_OVER = "an earlier run made it, but its secret was lost on the way; a new one is made for it"
+    HALF_REPLACED = "an earlier run destroyed the old one and stopped; the new one is made now"
+    ROTATE_AGAIN = "an earlier run rotated it and got no answer; it is rotated again"
+    DELETE_AGAIN = "an earlier run asked for that and got no answer; it is still there"
+    DELETED = "an earlier run asked for that and stopped; it is gone"
+    WHOSE = "an earlier run asked for it and got no answer; whose app has its name now is not certain"
+    NOT_SETTLED = "an earlier run asked for it; the request may still be on its way, so it is kept in mind"
     NOT_LOOKED_FOR = "an earlier run left it open; what became of it is not known without asking the API"
+    NEVER_MADE = "an earlier run asked for it; it was never made, and nobody wants it any more"
+    KEPT = "an earlier run asked to destroy it; it is still there, and wanted after all"
     NOTHING_LEFT = "an earlier run stopped; nothing is left to do but to close its journal entry"
 
 
@@ -48,11 +60,26 @@ class Action:
     reason: Reason | None = None
     after: frozenset[Address] = frozenset()
     open: OpenOperation | None = None
+    finding: Finding | None = None
+    like: ActionKind | None = None  # what resuming an open operation comes to; None for closing it
+    settles: bool = False  # nothing can be late any more, and the record may say so
+
+    @property
+    def shown_as(self) -> ActionKind | None:
+        """The kind that a reader sees: of an open operation, what it comes to."""
+        return self.like if self.kind is ActionKind.RESUME else self.kind
 
     @property
     def destroys(self) -> bool:
         """Whether an app's client id stops working, which needs consent."""
-        return self.kind in (ActionKind.DELETE, ActionKind.REPLACE)
+        resumed = self.kind is ActionKind.RESUME and self.reason is not Reason.DELETE_AGAIN
+        return self.shown_as in (ActionKind.DELETE, ActionKind.REPLACE) and not resumed
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether it must be agreed to by name: what destroys, and a rotation that nobody asked for yet."""
+        asked = self.kind is ActionKind.RESUME or self.reason is Reason.UNSETTLED
+        return self.destroys or (self.kind is ActionKind.ROTATE and not asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +106,7 @@ class Observed:
 
     apps: tuple[App, ...]
     gone: frozenset[str] = frozenset()
+    date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +121,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is reviewed and approved. `observed` is None where the API was not asked."""
+    """Everything that is reviewed and approved. `refreshed` is False where the API was not asked."""
 
     actions: tuple[Action, ...]
     conflicts: tuple[Conflict, ...] = ()
@@ -115,7 +143,7 @@ class Status(Enum):
     """How one action ended."""
 
     DONE = "done"
-    FAILED = "failed"  # refused, or never sent: it changed nothing
+    FAILED = "failed"  # refused, or never sent: nothing is left open
     OPEN = "open"  # it may have been committed; the journal keeps it for the next run
     SKIPPED = "skipped"  # not started
 
@@ -128,6 +156,7 @@ class Result:
     status: Status
     message: str = ""
     app: App | None = None
+    destroyed: bool = False  # of a replacement: the old app is gone, whatever came after
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +176,30 @@ class ApplyResult:
     results: tuple[Result, ...]
     interrupted: bool = False
 
+    @property
+    def done(self) -> bool:
+        """Whether everything was done."""
+        return all(result.status is Status.DONE for result in self.results)
+
     def having(self, status: Status) -> tuple[Result, ...]:
         """The results of one kind."""
         return tuple(result for result in self.results if result.status is status)
 
     @property
     def counts(self) -> Counts:
-        """What was done."""
-        return counts(tuple(result.action for result in self.having(Status.DONE)))
+        """What was done, half-done replacements included."""
+        done = counts(tuple(result.action for result in self.having(Status.DONE)))
+        halves = sum(result.destroyed for result in self.results if result.status is not Status.DONE)
+        return replace(done, destroy=done.destroy + halves)
 
 
 def counts(actions: tuple[Action, ...]) -> Counts:
     """Add up actions for a summary line."""
-    kinds = [action.kind for action in actions]
-    closing = sum(action.reason is Reason.NOTHING_LEFT for action in actions)
+    kinds = [action.shown_as for action in actions]
     replaced = kinds.count(ActionKind.REPLACE)
     return Counts(
-        add=kinds.count(ActionKind.CREATE) + replaced + kinds.count(ActionKind.RESUME) - closing,
-        change=closing,
+        add=kinds.count(ActionKind.CREATE) + replaced,
+        change=kinds.count(ActionKind.ROTATE) + kinds.count(None),  # None: an open operation to be closed
         destroy=kinds.count(ActionKind.DELETE) + replaced,
         forget=kinds.count(ActionKind.FORGET),
     )

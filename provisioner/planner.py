@@ -4,28 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from provisioner import diff
 from provisioner.desired import DesiredState
 from provisioner.errors import PlanError
-from provisioner.model import Address, App, AppSpec
+from provisioner.model import Address, App, AppSpec, Listing
 from provisioner.name import fold
-from provisioner.operation import OpenOperation, OperationKind, ReplyFrame
+from provisioner.operation import OpenOperation
+from provisioner.phases import Event, Kind, Phase
 from provisioner.plan import Action, ActionKind, Conflict, Note, Observed, Plan, Reason, in_order
+from provisioner.recovery import DEFAULT_RULES, Rules, Scene, find, http_date
 from provisioner.state import AppRecord, State
 from provisioner.text import quote
 
+_CREATES = (Phase.CREATING, Phase.CREATING_AGAIN, Phase.CREATED, Phase.REPLACING, Phase.UNMADE)
+_FOUND: Mapping[Event, tuple[Reason, ActionKind | None]] = {
+    Event.ALREADY: (Reason.NOTHING_LEFT, None),
+    Event.ABSENT: (Reason.SEND_AGAIN, ActionKind.CREATE),
+    Event.OURS: (Reason.TAKE_OVER, ActionKind.CREATE),
+    Event.UNSURE: (Reason.NOT_SETTLED, None),
+    Event.UNWANTED: (Reason.NEVER_MADE, None),
+    Event.DIFFERS: (Reason.ROTATE_AGAIN, ActionKind.ROTATE),
+    Event.MISSING: (Reason.NOTHING_LEFT, None),
+    Event.KEPT: (Reason.KEPT, None),
+}
+_SHOWN = {
+    Kind.CREATE: ActionKind.CREATE,
+    Kind.ROTATE: ActionKind.ROTATE,
+    Kind.DELETE: ActionKind.DELETE,
+    Kind.REPLACE: ActionKind.REPLACE,
+}
 
-def build(desired: DesiredState, prior: State, observed: Observed | None) -> Plan:
+
+def build(
+    desired: DesiredState, prior: State, observed: Observed | None, rules: Rules = DEFAULT_RULES
+) -> Plan:
     """The plan. Raises PlanError where names go round in a circle, or the API's list cannot be whole."""
-    world = _World(prior, observed)
+    world = _World(desired, prior, observed, rules)
     addresses = sorted({*desired.apps, *prior.records, *world.open})
     actions = tuple(_action(address, desired.apps.get(address), world) for address in addresses)
     ordered = _waiting(actions, world)
     return Plan(
         actions=ordered,
         conflicts=tuple(_conflicts(ordered, world)),
-        notes=tuple(_notes(ordered)),
+        notes=tuple(_notes(ordered, desired)),
         refreshed=observed is not None,
     )
 
@@ -33,17 +56,21 @@ def build(desired: DesiredState, prior: State, observed: Observed | None) -> Pla
 class _World:
     """Look-ups over what is, made once."""
 
-    def __init__(self, prior: State, observed: Observed | None) -> None:
+    def __init__(self, desired: DesiredState, prior: State, observed: Observed | None, rules: Rules) -> None:
         self.records: Mapping[Address, AppRecord] = prior.records
-        self.open = {entry.operation.address: entry for entry in prior.open}
+        self.open = {entry.operation.address: entry for entry in reversed(prior.open)}
+        self.desired = desired.apps
         self.refreshed = observed is not None
         self.gone = observed.gone if observed else frozenset[str]()
-        apps = observed.apps if observed else tuple(record.app for record in prior.records.values())
-        self.by_id = {app.id: app for app in apps}
+        self.date = observed.date if observed else None
+        self.apps = observed.apps if observed else tuple(record.app for record in prior.records.values())
+        self.by_id = {app.id: app for app in self.apps}
         self.by_name: dict[str, list[App]] = {}
-        for app in apps:
+        for app in self.apps:
             self.by_name.setdefault(fold(app.name), []).append(app)
         self.owners = {record.app.id: address for address, record in prior.records.items()}
+        self.organization_id = prior.header.organization_id if prior.header else None
+        self.rules = rules
 
     def observed(self, record: AppRecord) -> App | None:
         """The app of a record as it is now; None where it is gone for certain."""
@@ -56,6 +83,11 @@ class _World:
             )
         return app
 
+    def scene(self, address: Address) -> Scene:
+        """What is known for looking into an open operation."""
+        listing = Listing(self.apps, self.date)
+        return Scene(listing, self.organization_id, self.owners.keys(), address in self.desired, self.rules)
+
 
 def _action(address: Address, spec: AppSpec | None, world: _World) -> Action:
     record = world.records.get(address)
@@ -66,82 +98,151 @@ def _action(address: Address, spec: AppSpec | None, world: _World) -> Action:
         return Action(ActionKind.CREATE, address, spec)
     app = world.observed(record)
     if app is None:
-        if spec is None:
-            return Action(ActionKind.FORGET, address, None, record, reason=Reason.DELETED_OUTSIDE)
-        return Action(ActionKind.CREATE, address, spec, record, reason=Reason.DELETED_OUTSIDE)
+        kind = ActionKind.FORGET if spec is None else ActionKind.CREATE
+        return Action(kind, address, spec, record, reason=Reason.DELETED_OUTSIDE)
     if spec is None:
         return Action(ActionKind.DELETE, address, None, record, app, reason=Reason.NOT_IN_MANIFEST)
     changes = diff.changes(app, spec)
-    kind = ActionKind.REPLACE if changes else ActionKind.NOOP
-    return Action(kind, address, spec, record, app, changes)
+    if changes:
+        return Action(ActionKind.REPLACE, address, spec, record, app, changes)
+    if _came_late(record, app):
+        return Action(ActionKind.ROTATE, address, spec, record, app, reason=Reason.UNSETTLED)
+    return Action(ActionKind.NOOP, address, spec, record, app, settles=_settled(record, world.date))
+
+
+def _came_late(record: AppRecord, app: App) -> bool:
+    """A rotation that was asked for came through after its successor was saved: the hints tell (A7)."""
+    secret = record.secret
+    return secret is not None and bool(secret.unsettled_until) and secret.hint != app.client_secret_hint
+
+
+def _settled(record: AppRecord, date: str | None) -> bool:
+    now = http_date(date)
+    until = record.secret.unsettled_until if record.secret else None
+    return until is not None and now is not None and now >= datetime.fromisoformat(until)
 
 
 def _resume(entry: OpenOperation, spec: AppSpec | None, record: AppRecord | None, world: _World) -> Action:
-    """What an open operation comes to: record its answer, send it again, or only close it."""
-    operation = entry.operation
-    wanted = operation.spec or spec
-    recorded = record is not None and record.secret is not None and record.secret.operation == operation.id
-    if operation.kind is OperationKind.DELETE or recorded:
+    """What an open operation comes to in the next apply."""
+    address, kind = entry.operation.address, entry.operation.kind
+    wanted = entry.operation.spec or spec
+    if not world.refreshed:
         return Action(
-            ActionKind.RESUME, operation.address, wanted, record, reason=Reason.NOTHING_LEFT, open=entry
-        )
-    app = world.by_id.get(entry.reply.app_id or "") if entry.reply else None
-    found = app if entry.reply and app and answers_for(entry.reply, app) else None
-    reason = (
-        Reason.ANSWER_ON_DISK if found else Reason.SEND_AGAIN if world.refreshed else Reason.NOT_LOOKED_FOR
-    )
-    return Action(ActionKind.RESUME, operation.address, wanted, record, found, reason=reason, open=entry)
+            ActionKind.RESUME, address, wanted, record,
+            reason=Reason.NOT_LOOKED_FOR, open=entry, like=_SHOWN[kind],
+        )  # fmt: skip
+    finding = find(entry, record, world.scene(address))
+    reason, like = _shown(entry, finding.event)
+    if finding.event is Event.UNSURE and finding.app:
+        reason = Reason.WHOSE
+    return Action(
+        ActionKind.RESUME, address, wanted, record, finding.app,
+        reason=reason, open=entry, finding=finding, like=like,
+    )  # fmt: skip
 
 
-def answers_for(reply: ReplyFrame, app: App) -> bool:
-    """Whether a sealed answer is this app's: a whole 201 with the same ids and hint."""
-    seen = (reply.app_id, reply.client_id, reply.hint)
-    return reply.complete and reply.status == 201 and seen == (app.id, app.client_id, app.client_secret_hint)
+def _shown(entry: OpenOperation, event: Event) -> tuple[Reason, ActionKind | None]:
+    """The words for a finding, and the kind of change that it comes to."""
+    kind, phase = entry.operation.kind, entry.step.phase
+    match event:
+        case Event.RESTART:
+            rotates = phase in (Phase.ROTATING, Phase.ROTATING_AGAIN)
+            return (Reason.ROTATE_AGAIN if rotates else Reason.HALF_REPLACED), (
+                ActionKind.ROTATE if kind is Kind.ROTATE else ActionKind.CREATE
+            )
+        case Event.ABSENT if kind is Kind.REPLACE:
+            return Reason.HALF_REPLACED, ActionKind.CREATE
+        case Event.FITS:
+            return Reason.ANSWER_ON_DISK, ActionKind.ROTATE if kind is Kind.ROTATE else ActionKind.CREATE
+        case Event.THERE:
+            return Reason.DELETE_AGAIN, _SHOWN[kind]
+        case Event.GONE:
+            deleted = kind is Kind.DELETE
+            return (
+                (Reason.DELETED, ActionKind.DELETE) if deleted else (Reason.HALF_REPLACED, ActionKind.CREATE)
+            )
+        case _:
+            return _FOUND[event]
 
 
 def _waiting(actions: tuple[Action, ...], world: _World) -> tuple[Action, ...]:
-    """Let each action that takes a name wait for the one that frees it; refuse circles."""
-    freeing = {action.address for action in actions if action.destroys}
+    """Let each action that takes a name wait for the one that has it or asks for it; refuse circles."""
+    freeing = {
+        action.address for action in actions if action.shown_as in (ActionKind.DELETE, ActionKind.REPLACE)
+    }
+    asking: dict[str, Address] = {}
+    for address, entry in world.open.items():
+        if entry.operation.spec and entry.step.phase in _CREATES:
+            asking[fold(entry.operation.spec.name)] = address
     linked = []
     for action in actions:
-        holders = {world.owners.get(app.id) for app in _holders(action, world)} - {None, action.address}
-        after = frozenset(address for address in holders if address in freeing)
+        holders = {world.owners.get(app.id) for app in _holders(action, world)} & freeing
+        if action.kind is not ActionKind.RESUME and _takes_a_name(action) and action.spec:
+            holders |= {asking.get(fold(action.spec.name))}
+        after = frozenset(address for address in holders if address and address != action.address)
         linked.append(replace(action, after=after) if after else action)
     in_order(tuple(linked))
     return tuple(linked)
 
 
+def _takes_a_name(action: Action) -> bool:
+    return action.shown_as in (ActionKind.CREATE, ActionKind.REPLACE)
+
+
 def _holders(action: Action, world: _World) -> list[App]:
     """The apps that now have the name which an action will take."""
-    if action.spec is None or action.kind is ActionKind.NOOP or action.reason is Reason.NOTHING_LEFT:
+    if action.spec is None or not _takes_a_name(action):
         return []
-    return world.by_name.get(fold(action.spec.name), [])
+    own = action.observed.id if action.observed and action.kind is ActionKind.RESUME else None
+    return [app for app in world.by_name.get(fold(action.spec.name), []) if app.id != own]
 
 
 def _conflicts(actions: tuple[Action, ...], world: _World) -> Iterator[Conflict]:
     for action in actions:
         yield from _not_ours_any_more(action)
-        if action.observed is not None and action.kind is ActionKind.RESUME:
-            continue  # its name is held by the very app that is to be recorded
+        if action.finding and action.finding.event is Event.UNSURE and action.finding.app:
+            yield _unsure(action)
         for app in _holders(action, world):
             owner = world.owners.get(app.id)
-            if owner == action.address or owner in action.after:
-                continue
-            yield _taken(action, app, owner)
+            if owner != action.address and owner not in action.after:
+                yield _taken(action, app, owner)
 
 
 def _not_ours_any_more(action: Action) -> Iterator[Conflict]:
-    """Before a delete, id, client id and creation time must be the record's."""
-    if not action.destroys or action.record is None or action.observed is None:
+    """Before a delete or a rotation, id, client id and creation time must be the record's."""
+    touches = action.destroys or action.kind is ActionKind.ROTATE
+    if not touches or action.record is None or action.observed is None:
         return
     recorded, now = action.record.app, action.observed
-    if (recorded.client_id, recorded.created_at) != (now.client_id, now.created_at):
+    if (recorded.id, recorded.client_id, recorded.created_at) != (now.id, now.client_id, now.created_at):
         yield Conflict(
             action.address,
             f"{action.address} is not the app that was recorded",
-            f"{now.id} has another client id or creation time than the record, so it is not deleted.",
+            f"{now.id} has another client id or creation time than the record, so it is left alone.",
             "Find out who made it, and bring the state back from version control if it is the wrong one.",
         )
+
+
+def _unsure(action: Action) -> Conflict:
+    """The evidence, and what settles it; nothing is rotated on a guess."""
+    finding, entry = action.finding, action.open
+    if finding is None or finding.app is None or entry is None:
+        raise ValueError(f"{action.address} has nothing to be unsure of")
+    app = finding.app
+    checks = [f"  {'yes' if check.holds else 'NO '}  {check.text}" for check in finding.evidence]
+    strong = all(check.holds for check in finding.evidence)
+    asks = (
+        "All of it holds, but recovery.mode is ask."
+        if strong
+        else "Not all of it holds, so it may be somebody else's."
+    )
+    return Conflict(
+        action.address,
+        f"Whose is {app.id}? An earlier run asked for {quote(app.name, 80)} and got no answer",
+        "\n".join([f"It exists now, created {app.created_at}. The evidence that it is ours:", *checks, asks]),
+        f"If it is yours and unused, delete {app.id} in Meteroid's web interface and apply again.\n"
+        "If it is somebody else's, give the app in the manifest another name.",
+    )
 
 
 def _taken(action: Action, app: App, owner: Address | None) -> Conflict:
@@ -153,13 +254,6 @@ def _taken(action: Action, app: App, owner: Address | None) -> Conflict:
             f"{owner} keeps it in this plan ({app.id}), and names are unique.",
             "Give one of the two another name.",
         )
-    if action.open is not None:
-        return Conflict(
-            action.address,
-            f"An earlier run asked for {name} and got no answer; an app of that name exists now",
-            f"{app.id}, created {app.created_at}, is probably what it made; its secret was never seen.",
-            f"If nobody else made it, delete {app.id} in Meteroid's web interface and apply again.",
-        )
     return Conflict(
         action.address,
         f"The name {name} exists remotely, but not in the state",
@@ -169,14 +263,23 @@ def _taken(action: Action, app: App, owner: Address | None) -> Conflict:
     )
 
 
-def _notes(actions: tuple[Action, ...]) -> Iterator[Note]:
+def _notes(actions: tuple[Action, ...], desired: DesiredState) -> Iterator[Note]:
     for action in actions:
+        if action.kind is ActionKind.RESUME and _outdated(action, desired):
+            text = "it is finished as it was asked for; what the manifest says now needs another apply"
+            yield Note(action.address, text)
         record, app = action.record, action.observed
-        if record is None or app is None or record.secret is None:
+        if record is None or app is None or record.secret is None or record.app.id != app.id:
             continue
-        if app.client_secret_hint != record.secret.hint:
-            yield Note(
-                action.address, "its secret was likely rotated elsewhere: the sealed one is not the live one"
-            )
+        if app.client_secret_hint != record.secret.hint and action.kind is ActionKind.NOOP:
+            text = "its secret was likely rotated elsewhere: the sealed one is not the live one"
+            yield Note(action.address, text)
         if not app.is_active:
             yield Note(action.address, "it is inactive; it is shown and left alone")
+
+
+def _outdated(action: Action, desired: DesiredState) -> bool:
+    asked = action.open.operation.spec if action.open else None
+    return (
+        action.like is ActionKind.CREATE and asked is not None and asked != desired.apps.get(action.address)
+    )

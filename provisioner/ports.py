@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from provisioner.model import Address, App, AppSpec, Introspection, Listing, Reply, Secret
-from provisioner.operation import Operation, ReplyFrame
+from provisioner.operation import Operation, Sight, Step
 from provisioner.state import AppRecord, Header, State
 
 
@@ -22,10 +22,10 @@ class OAuthAppsApi(Protocol):
 
 
 class JournalEntry(Protocol):
-    """One open operation, with room for its answer."""
+    """One open operation, with room for its answers."""
 
-    def answered(self, reply: ReplyFrame) -> None:
-        """Make the sealed answer durable."""
+    def step(self, step: Step) -> None:
+        """Make how far it has come durable."""
 
     def close(self) -> None:
         """The operation is over: take the entry away."""
@@ -38,11 +38,14 @@ class StateStore(Protocol):
     """Where the state lives. Each call is durable when it returns; each error names what failed."""
 
     def read(self) -> State: ...
-    def lock(self, operation: str) -> AbstractContextManager[None]: ...
+    def lock(self, operation: str, timeout: float = 0.0) -> AbstractContextManager[None]: ...
     def write_header(self, header: Header) -> None: ...
     def write_record(self, record: AppRecord) -> None: ...
     def delete_record(self, address: Address) -> None: ...
-    def open_operation(self, operation: Operation, reply_bytes: int) -> JournalEntry: ...
+    def write_sight(self, sight: Sight) -> None: ...
+    def open_operation(self, operation: Operation, step: Step, reply_bytes: int) -> JournalEntry:
+        """A new entry, or the same one written anew, whole or not at all."""
+
     def close_operation(self, operation_id: str) -> None: ...
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from provisioner.errors import PlanError
-from provisioner.plan import Observed
+from provisioner.model import App
+from provisioner.plan import Observed, Plan, Reason
 from provisioner.ports import OAuthAppsApi
 from provisioner.state import State
 from provisioner.text import escape
 
 
-def observe(api: OAuthAppsApi, prior: State) -> Observed:
-    """One list call; a recorded app that it lacks is asked for by id before it is called gone."""
-    apps = api.list_apps().apps
-    listed = {app.id for app in apps}
+def observe(api: OAuthAppsApi, prior: State, wanted: str | None = None) -> Observed:
+    """One list call, of the right organization; a recorded app that it lacks is asked for by id."""
+    listing = api.list_apps()
+    check_organization(prior, listing.apps, wanted)
+    listed = {app.id for app in listing.apps}
     missing = [record.app.id for record in prior.records.values() if record.app.id not in listed]
-    return Observed(apps, frozenset(app_id for app_id in missing if api.get_app(app_id) is None))
+    gone = frozenset(app_id for app_id in missing if api.get_app(app_id) is None)
+    return Observed(listing.apps, gone, listing.date)
 
 
-def check_organization(prior: State, observed: Observed, wanted: str | None) -> None:
+def check_organization(prior: State, apps: tuple[App, ...], wanted: str | None) -> None:
     """The token's organization must be the state's, and the one that the manifest pins."""
     pinned = prior.header.organization_id if prior.header else None
-    seen = next((app.organization_id for app in observed.apps), None)
+    seen = next((app.organization_id for app in apps), None)
     if pinned and wanted and pinned != wanted:
         raise PlanError(
             f"The manifest is for another organization than the state: {escape(wanted, 80)}",
@@ -46,13 +49,17 @@ def check_base_url(prior: State, base_url: str) -> None:
         )
 
 
-def check_not_emptied(prior: State, observed: Observed) -> None:
-    """A token for an empty tenant must not make everything again."""
+def check_not_emptied(plan: Plan, prior: State, observed: Observed) -> None:
+    """A token for an empty tenant must neither make everything again nor forget it.
+
+    Apps that an earlier run was asked to destroy are missing rightly.
+    """
+    lost = [action for action in plan.actions if action.reason is Reason.DELETED_OUTSIDE]
     listed = {app.id for app in observed.apps}
     recorded = [record.app.id for record in prior.records.values()]
-    if recorded and listed.isdisjoint(recorded):
+    if lost and listed.isdisjoint(recorded):
         raise PlanError(
             f"The API lists {len(listed)} apps, and none of the {len(recorded)} in the state",
             "Either the token is for another tenant, or every app was deleted outside of provisioner.",
-            "Check METEROID_API_KEY. If they are really gone, add --allow recreate-all to make them again.",
+            "Check METEROID_API_KEY. If they are really gone, go on with --allow recreate-all.",
         )

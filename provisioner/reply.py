@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from datetime import datetime
 from typing import Any
 
 from provisioner.errors import ApiError
-from provisioner.model import App, Secret
+from provisioner.model import App, AppSpec, Secret
 
 APP_ID = re.compile(r"app_[0-9A-Za-z]{1,64}")
 ORGANIZATION_ID = re.compile(r"org_[0-9A-Za-z]{1,64}")
 _VSCHAR = re.compile(r"[\x20-\x7e]{1,1024}")  # RFC 6749 appendix A.1 and A.2: client_id and client_secret
+_MOMENT = re.compile(  # RFC 3339 §5.6
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 _TEXT_LIMIT = 8192
+REPLY_LIMIT = 64 * 1024
 
 
 class UnusableError(ValueError):
@@ -22,10 +27,9 @@ class UnusableError(ValueError):
 
 def decode(body: bytes) -> Any:
     """JSON of an answer, refusing NaN, depth and numbers beyond what an answer needs."""
-    try:
-        return json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise UnusableError("the body is not JSON") from None
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
+    raise UnusableError("the body is not JSON")  # out here it has no context: json's error holds the document
 
 
 def _refuse(_: str) -> Any:
@@ -124,14 +128,27 @@ def _flag(fields: dict[str, Any], name: str) -> bool:
 
 def _moment(fields: dict[str, Any], name: str) -> str:
     value = _text(fields, name)
-    try:
-        aware = datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        aware = False
-    if not aware:
-        raise UnusableError(f"{name} is not a date and time with its offset (RFC 3339)")
-    return value
+    if _MOMENT.fullmatch(value):
+        with contextlib.suppress(ValueError):  # a 13th month
+            datetime.fromisoformat(value.upper())
+            return value
+    raise UnusableError(f"{name} is not a date and time with its offset (RFC 3339)")
 
 
 def _secret(fields: dict[str, Any]) -> Secret:
     return Secret(_matching(fields, "client_secret", _VSCHAR).encode("ascii"))
+
+
+def glimpse(body: Secret) -> tuple[str | None, str | None, str | None]:
+    """Id, client id and hint of a usable answer to a create, else nothing; it never raises."""
+    try:
+        app, _ = created_from(body)
+    except UnusableError:
+        return None, None, None
+    return app.id, app.client_id, app.client_secret_hint
+
+
+def reply_limit(spec: AppSpec) -> int:
+    """How many bytes an answer to a create may have: 64 KiB, or 4 times the request where that is more."""
+    size = len(json.dumps([spec.name, spec.redirect_uris, spec.scopes]))
+    return max(REPLY_LIMIT, 4 * size)

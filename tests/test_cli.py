@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pytest
 from provisioner import __version__
 from provisioner.cli import run
 from provisioner.sandbox.application import Sandbox
+from provisioner.sandbox.faults import Faults
 
 ONE = "version: 1\napps:\n  one:\n    redirect_uris: [https://one.example/cb]\n"
 TWO = ONE + "  two:\n    redirect_uris: [https://two.example/cb]\n"
@@ -193,36 +194,138 @@ def test_a_partial_failure_is_exit_3_and_the_next_apply_goes_on(provisioner, man
     assert len(sandbox.world.apps()) == 2
 
 
-@pytest.mark.parametrize(
-    "fault",
-    ["create:500-before", "create:lost-before", "create:503", "create:reset-before", "create:html-before"],
-)
-def test_an_answer_that_was_lost_before_the_commit_is_asked_for_again(
-    provisioner, manifest, sandbox, fault: str
+BEFORE = [
+    "create:500-before",
+    "create:lost-before",
+    "create:503",
+    "create:reset-before",
+    "create:html-before",
+]
+AFTER = ["create:500-after", "create:lost-after", "create:truncated", "create:gzip-garbage",
+         "create:html-after", "create:truncated-no-length", "create:without=client_secret", "create:with=client_secret=3",
+         "create:without=app.id", "create:307-after"]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", BEFORE)
+def test_f12_what_was_lost_before_the_commit_is_asked_for_again(
+    provisioner, manifest, sandbox, fault
 ) -> None:
     sandbox.add_fault(fault)
-    assert provisioner("apply", "--auto-approve").status == 3
-    assert "an earlier run asked for it" in provisioner("plan").out
     assert provisioner("apply", "--auto-approve").status == 0
+    assert (sandbox.calls["create"], sandbox.calls["rotate"]) == (2, 0)
+    assert works(sandbox, provisioner, "one")
+
+
+@pytest.mark.parametrize("fault", AFTER)
+def test_f14_to_f18_what_was_lost_after_the_commit_is_taken_over_with_a_new_secret(
+    provisioner, manifest, sandbox, fault
+) -> None:
+    sandbox.add_fault(fault)
+    assert provisioner("apply", "--auto-approve").status == 0
+    assert (sandbox.calls["create"], sandbox.calls["rotate"]) == (1, 1)
     assert provisioner("plan").out.startswith("No changes.")
     assert works(sandbox, provisioner, "one")
+
+
+@pytest.mark.parametrize("fault", [*BEFORE, *AFTER])
+def test_a_lost_answer_and_a_failing_list_converge_in_the_next_run(
+    provisioner, manifest, sandbox, fault
+) -> None:
+    sandbox.add_fault(fault)
+    sandbox.add_fault("list@2x*:422")
+    first = provisioner("apply", "--auto-approve")
+    assert first.status == 3
+    assert "left open" in first.out
+    with running_again(sandbox):
+        assert "an earlier run" in provisioner("plan").out
+        assert provisioner("apply", "--auto-approve").status == 0
+        assert provisioner("plan").out.startswith("No changes.")
+        assert works(sandbox, provisioner, "one")
     assert len(sandbox.world.apps()) == 1
 
 
-@pytest.mark.parametrize(
-    "fault", ["create:500-after", "create:lost-after", "create:truncated", "create:gzip-garbage"]
-)
-def test_an_answer_that_was_lost_after_the_commit_is_never_taken_over_silently(
-    provisioner, manifest, sandbox, fault: str
+@contextlib.contextmanager
+def running_again(sandbox: Sandbox) -> Iterator[None]:
+    """The same server, without the faults that were asked for."""
+    faults, sandbox.faults = sandbox.faults, Faults(())
+    yield
+    sandbox.faults = faults
+
+
+@pytest.mark.parametrize("fault", AFTER)
+def test_with_recovery_ask_nothing_is_taken_over_and_the_evidence_is_shown(
+    provisioner, manifest, sandbox, fault
 ) -> None:
+    manifest("recovery: {mode: ask}\n" + ONE)
     sandbox.add_fault(fault)
     assert provisioner("apply", "--auto-approve").status == 3
     for _ in range(2):
         again = provisioner("apply", "--auto-approve")
         assert again.status == 1
-        assert "An earlier run asked for" in again.out
-    assert len(sandbox.world.apps()) == 1
+        assert "yes  it was not there before we asked" in again.out
     assert sandbox.calls["rotate"] == 0
+    manifest(ONE)
+    assert provisioner("apply", "--auto-approve").status == 0
+    assert works(sandbox, provisioner, "one")
+
+
+def test_f21_a_409_without_an_ambiguous_try_is_somebody_elses(provisioner, manifest, sandbox) -> None:
+    sandbox.add_fault("create:409")
+    assert provisioner("apply", "--auto-approve").status == 3
+    assert sandbox.calls["rotate"] == 0
+    assert list(Path("state/.journal").iterdir()) == []
+
+
+def test_f26_a_replacement_whose_rotate_answer_is_lost_converges(provisioner, manifest, sandbox) -> None:
+    provisioner("apply", "--auto-approve")
+    manifest(ONE.replace("/cb", "/other"))
+    sandbox.add_fault("create:lost-after")
+    sandbox.add_fault("rotate:lost-after")
+    assert provisioner("apply", "--auto-approve", "--allow", "replace").status == 0
+    assert works(sandbox, provisioner, "one")
+    assert len(sandbox.world.apps()) == 1
+
+
+def test_f28_a_rotate_that_comes_late_is_noticed_and_rotated_without_asking(
+    provisioner, manifest, sandbox
+) -> None:
+    sandbox.add_fault("create:lost-after")
+    sandbox.add_fault("rotate:late=60s")
+    assert provisioner("apply", "--auto-approve").status == 0
+    assert works(sandbox, provisioner, "one")
+    sandbox.settle()
+    assert not works(sandbox, provisioner, "one")
+    planned = provisioner("plan")
+    assert "because an earlier rotation came through late" in planned.out
+    assert provisioner("apply", "--auto-approve").status == 0
+    assert works(sandbox, provisioner, "one")
+
+
+def test_f29_a_delete_whose_answer_is_lost_is_asked_about_and_sent_again(
+    provisioner, manifest, sandbox
+) -> None:
+    manifest(TWO)
+    provisioner("apply", "--auto-approve")
+    manifest(ONE)
+    sandbox.add_fault("delete:lost-before")
+    assert provisioner("apply", "--auto-approve", "--allow", "delete").status == 0
+    assert (sandbox.calls["delete"], sandbox.calls["get"]) == (2, 1)
+    assert provisioner("plan").out.startswith("No changes.")
+
+
+def test_f30_a_replacement_that_stops_between_its_halves_rolls_forward(
+    provisioner, manifest, sandbox
+) -> None:
+    provisioner("apply", "--auto-approve")
+    manifest(ONE.replace("/cb", "/other"))
+    sandbox.add_fault("create:422")
+    half = provisioner("apply", "--auto-approve", "--allow", "replace")
+    assert half.status == 3
+    assert "the old one is gone" in half.err
+    assert "1 destroyed" in half.err
+    assert "an earlier run destroyed the old one" in provisioner("plan").out
+    assert provisioner("apply", "--auto-approve").status == 0
+    assert works(sandbox, provisioner, "one")
 
 
 def test_a_429_is_waited_out(provisioner, manifest, sandbox) -> None:
@@ -333,6 +436,16 @@ def test_b61_a_proxy_in_use_is_shown_without_its_password(provisioner, manifest,
     assert ran.status == 1
     assert "the proxy http://127.0.0.1:9" in ran.err
     assert "hunter2" not in ran.err
+
+
+def test_b61_an_authority_file_that_is_missing_is_refused_before_a_request(
+    provisioner, manifest, sandbox, monkeypatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "absent.pem")
+    ran = provisioner("plan")
+    assert ran.status == 1
+    assert "SSL_CERT_FILE" in ran.err
+    assert sandbox.calls == {}
 
 
 def test_b61_there_is_no_switch_for_insecure_tls(provisioner, manifest) -> None:

@@ -16,15 +16,19 @@ from provisioner.desired import DesiredState, resolve
 from provisioner.errors import PlanError
 from provisioner.manifest import Source, load
 from provisioner.model import Address, App, AppSpec
-from provisioner.operation import OpenOperation, Operation, OperationKind, ReplyFrame
+from provisioner.operation import Answer, OpenOperation, Operation, Sight, Step
+from provisioner.phases import START, Kind, Phase
 from provisioner.plan import Action, ActionKind, Counts, Observed, Plan, in_order
 from provisioner.planner import build
+from provisioner.recovery import Rules
 from provisioner.render.error_text import error_text
 from provisioner.render.plan_text import plan_text
 from provisioner.state import AppRecord, Header, SealedSecret, State
 
 CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
 REWRITE = "REWRITE_CASES" in os.environ  # after a deliberate change of words; read the diff
+EARLY = "Thu, 01 Jan 2026 00:00:00 GMT"
+LATE = "Thu, 01 Jan 2026 00:10:00 GMT"
 HEADER = Header("lineage", "https://api.example", "org_1")
 
 
@@ -40,46 +44,68 @@ def app(key: str, **fields: Any) -> App:
         "is_active": True,
         "created_at": "2026-01-01T00:00:00Z",
     }
-    values |= {name: value for name, value in fields.items() if name != "hint_of_secret"}
+    values |= {
+        name: value for name, value in fields.items() if name not in ("hint_of_secret", "unsettled_until")
+    }
     values |= {name: tuple(values[name]) for name in ("redirect_uris", "scopes")}
     return App(**values)
 
 
-def record(key: str, held: App, hint: str | None = None) -> AppRecord:
-    sealed = SealedSecret(
-        "sealed", hint or held.client_secret_hint, "create", f"op_{key}", "2026-01-01T00:00:00Z"
-    )
+def record(key: str, held: App, hint: str | None = None, until: str | None = None) -> AppRecord:
+    made, hint = "2026-01-01T00:00:00Z", hint or held.client_secret_hint
+    sealed = SealedSecret("sealed", hint, "create", f"op_{key}", made, unsettled_until=until)
     return AppRecord(Address(key), held, sealed)
 
 
 def opened(
-    key: str, spec: AppSpec, held: App, kind: str = "create", *, answered: bool = False
-) -> OpenOperation:
-    frame = ReplyFrame(201, True, "sealed", held.id, held.client_id, held.client_secret_hint)
-    operation = Operation(
-        "op_open", OperationKind(kind), Address(key), "lineage", spec if kind == "create" else None
+    key: str, spec: AppSpec, held: App, kind: str = "create", *,
+    phase: str = "", answered: bool = False, since: str | None = None, sight: list[str] | None = None,
+    settled: bool = True,
+) -> OpenOperation:  # fmt: skip
+    """An entry of the journal; answered: with the answer that `held` is."""
+    what = Kind(kind)
+    answer = Answer(201, True, "sealed", held.id, held.client_id, held.client_secret_hint)
+    if what is Kind.ROTATE:
+        answer = Answer(200, True, "sealed", held.id, None, held.client_secret_hint)
+    default = START[what].phase if not answered else Phase.ROTATED if what is Kind.ROTATE else Phase.CREATED
+    asked = spec if what in (Kind.CREATE, Kind.REPLACE) else None
+    old = None if what is Kind.CREATE else held
+    operation = Operation("op_open", what, Address(key), "lineage", asked, old, "run_1")
+    step = Step(
+        Phase(phase) if phase else default,
+        answer if answered else None,
+        held.id if what is Kind.ROTATE else None,
+        since=EARLY if settled else LATE,
     )
-    return OpenOperation(operation, frame if answered else None)
+    seen = None if sight is None else Sight("run_1", frozenset(sight), EARLY)
+    return OpenOperation(operation, step, seen)
 
 
 def world(case: dict[str, Any]) -> tuple[DesiredState, State, Observed | None]:
     desired = resolve(load([Source("apps.yaml", case["manifest"].encode())], {}))
     recorded = {key: app(key, **fields) for key, fields in case["prior"].items()}
     records = {
-        Address(key): record(key, held, case["prior"][key].get("hint_of_secret"))
+        Address(key): record(
+            key, held, case["prior"][key].get("hint_of_secret"), case["prior"][key].get("unsettled_until")
+        )
         for key, held in recorded.items()
     }
     entries = []
     for entry in case.get("open", []):
         key = entry.pop("key")
-        spec = desired.apps.get(Address(key)) or AppSpec(key, ())
-        entries.append(opened(key, spec, app(key), **entry))
+        spec = AppSpec(entry.pop("name", key), (f"https://{key}.example/cb",))
+        entries.append(opened(key, spec, recorded.get(key) or app(key), **entry))
     prior = State(HEADER if records or entries else None, MappingProxyType(records), tuple(entries))
     if case["observed"] == "none":
         return desired, prior, None
     seen = recorded if case["observed"] == "same" else case["observed"]
     apps = [held if isinstance(held, App) else app(key, **held) for key, held in seen.items()]
-    return desired, prior, Observed(tuple(apps), frozenset(app(key).id for key in case.get("gone", [])))
+    return desired, prior, Observed(tuple(apps), frozenset(app(key).id for key in case.get("gone", [])), LATE)
+
+
+def planned(case: dict[str, Any]) -> Plan:
+    manifest = load([Source("apps.yaml", case["manifest"].encode())], {})
+    return build(*world(case), Rules(manifest.recovery.auto, manifest.recovery.settle))
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
@@ -87,7 +113,7 @@ def test_the_plan_reads_as_in_the_case(path: Path) -> None:
     text = path.read_text()
     case = yaml.safe_load(text)
     try:
-        shown = plan_text(build(*world(case)), ["age1reader (the manifest)"])
+        shown = plan_text(planned(case), ["age1reader (the manifest)"])
         assert "error" not in case
     except PlanError as error:
         assert case["error"] is True

@@ -50,6 +50,16 @@ def test_every_command_of_the_readme_works_in_the_order_it_is_shown(tmp_path, to
     assert json.loads(ran.stdout.splitlines()[-1])["client_secret"] == app.client_secret
 
 
+def test_detailed_exitcode_gives_2_where_there_are_changes(provisioner, sandbox) -> None:
+    (line,) = (line for line in SHELL if "--detailed-exitcode" in line)
+    assert re.search(r"^\| 2 \| only `plan --detailed-exitcode`", README, re.MULTILINE)
+    provisioner("init")
+    command = shlex.split(line)[1:]
+    assert provisioner(*command).status == 2
+    provisioner("apply", "--auto-approve")
+    assert provisioner(*command).status == 0
+
+
 def test_the_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for line in SHELL:
@@ -96,6 +106,23 @@ def test_what_the_readme_points_at_exists(target: str) -> None:
 def test_the_picture_asks_nothing_of_the_network() -> None:
     picture = (ROOT / "docs" / "plan.svg").read_text()
     assert not re.findall(r"url\(\s*[\"']?https?:|href=[\"']https?:|@import|@font-face", picture)
+
+
+def without_what_is_random(picture: str) -> str:
+    """A picture with the same ids and keys in all, which are of different lengths."""
+    for pattern, instead in (
+        (r"terminal-\d+", "terminal"), (r"app_\w+", "app_ID"),
+        (r"sandbox_client_[0-9a-f]+", "CLIENT"), (r"age1[0-9a-z]+", "age1KEY"), (r' textLength="[\d.]+"', ""),
+    ):  # fmt: skip
+        picture = re.sub(pattern, instead, picture)
+    return picture
+
+
+def test_the_picture_is_of_what_a_plan_looks_like_today(tmp_path) -> None:
+    subprocess.run([sys.executable, "scripts/picture.py", tmp_path / "plan.svg"], cwd=ROOT, check=True)
+    drawn = without_what_is_random((tmp_path / "plan.svg").read_text())
+    kept = without_what_is_random((ROOT / "docs" / "plan.svg").read_text())
+    assert drawn == kept, "the plan has changed: draw it again with scripts/picture.py"
 
 
 def test_the_demo_ends_with_no_changes_and_a_confirmed_secret() -> None:

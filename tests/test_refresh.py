@@ -8,7 +8,7 @@ import pytest
 
 from provisioner.errors import ApiError, PlanError
 from provisioner.model import Address, App, Listing
-from provisioner.plan import Observed
+from provisioner.plan import Action, ActionKind, Observed, Plan, Reason
 from provisioner.refresh import check_base_url, check_not_emptied, check_organization, observe
 from provisioner.state import AppRecord, Header, State
 
@@ -76,9 +76,8 @@ def test_where_asking_fails_nothing_is_called_gone() -> None:
 def test_organizations_that_differ_are_refused(
     pinned: str | None, wanted: str | None, seen: str | None
 ) -> None:
-    observed = Observed((app(1, seen),) if seen else ())
     with pytest.raises(PlanError):
-        check_organization(state(organization=pinned), observed, wanted)
+        check_organization(state(organization=pinned), (app(1, seen),) if seen else (), wanted)
 
 
 @pytest.mark.parametrize(
@@ -94,11 +93,18 @@ def test_organizations_that_differ_are_refused(
 def test_organizations_that_agree_or_are_not_known_yet_pass(
     pinned: str | None, wanted: str | None, seen: str | None
 ) -> None:
-    check_organization(state(organization=pinned), Observed((app(1, seen),) if seen else ()), wanted)
+    check_organization(state(organization=pinned), (app(1, seen),) if seen else (), wanted)
 
 
 def test_a_first_run_has_no_organization_to_agree_with() -> None:
-    check_organization(State(), Observed((app(1),)), None)
+    check_organization(State(), (app(1),), None)
+
+
+def test_nothing_is_asked_for_by_id_with_a_token_of_another_organization() -> None:
+    api = Api((app(9, "org_2"),))
+    with pytest.raises(PlanError):
+        observe(api, state(app(1), app(2)))
+    assert api.asked == []
 
 
 def test_a_state_of_another_host_is_refused() -> None:
@@ -108,13 +114,23 @@ def test_a_state_of_another_host_is_refused() -> None:
         check_base_url(state(), "https://other.example")
 
 
+def lost(kind: ActionKind, address: str = "a0") -> Plan:
+    return Plan((Action(kind, Address(address), reason=Reason.DELETED_OUTSIDE),))
+
+
+@pytest.mark.parametrize("kind", [ActionKind.CREATE, ActionKind.FORGET])
 @pytest.mark.parametrize("listed", [(), (app(7), app(8))])
-def test_a_list_with_none_of_the_recorded_apps_is_refused(listed: tuple[App, ...]) -> None:
+def test_a_list_with_none_of_the_recorded_apps_is_refused(listed: tuple[App, ...], kind: ActionKind) -> None:
     with pytest.raises(PlanError) as caught:
-        check_not_emptied(state(app(1), app(2)), Observed(listed))
+        check_not_emptied(lost(kind), state(app(1), app(2)), Observed(listed))
     assert f"lists {len(listed)} apps, and none of the 2" in caught.value.summary
 
 
 def test_one_recorded_app_in_the_list_is_enough() -> None:
-    check_not_emptied(state(app(1), app(2)), Observed((app(2), app(9))))
-    check_not_emptied(State(), Observed(()))
+    check_not_emptied(lost(ActionKind.CREATE), state(app(1), app(2)), Observed((app(2), app(9))))
+
+
+def test_apps_that_an_earlier_run_destroyed_are_missing_rightly() -> None:
+    resumed = Plan((Action(ActionKind.RESUME, Address("a0"), reason=Reason.DELETED),))
+    check_not_emptied(resumed, state(app(1)), Observed(()))
+    check_not_emptied(Plan(()), State(), Observed(()))

@@ -10,8 +10,20 @@ from hypothesis import strategies as st
 
 from provisioner.errors import LockedError, ProvisionerError
 from provisioner.model import Address, App, AppSpec
-from provisioner.operation import OpenOperation, Operation, OperationKind
-from provisioner.plan import Action, ActionKind, ApplyResult, Counts, Note, Plan, Result, Started, Status
+from provisioner.operation import OpenOperation, Operation, Step
+from provisioner.phases import Kind, Phase
+from provisioner.plan import (
+    Action,
+    ActionKind,
+    ApplyResult,
+    Counts,
+    Note,
+    Plan,
+    Reason,
+    Result,
+    Started,
+    Status,
+)
 from provisioner.render.apply_text import ending, progress
 from provisioner.render.error_text import error_text
 from provisioner.render.plan_text import plan_text, summary
@@ -42,7 +54,9 @@ def every_kind(name: str, uri: str) -> Plan:
             Action(ActionKind.REPLACE, Address("b"), AppSpec("x" + name, (uri + "x",)), record(held), held),
             Action(ActionKind.DELETE, Address("c"), None, record(held), held),
             Action(ActionKind.FORGET, Address("d"), None, record(held)),
-            Action(ActionKind.RESUME, Address("e"), spec, None, held),
+            Action(ActionKind.RESUME, Address("e"), spec, None, held, like=ActionKind.CREATE),
+            Action(ActionKind.ROTATE, Address("f"), spec, record(held), held),
+            Action(ActionKind.RESUME, Address("g"), spec, record(held), held, reason=Reason.NOTHING_LEFT),
         )
     )
 
@@ -128,7 +142,7 @@ def test_a_record_shows_no_sealed_text_and_says_where_its_secret_is_from() -> No
 
 
 def test_a_state_names_its_organization_and_what_is_open() -> None:
-    entry = OpenOperation(Operation("op_7", OperationKind.CREATE, ONE, "lineage"))
+    entry = OpenOperation(Operation("op_7", Kind.CREATE, ONE, "lineage"), Step(Phase.CREATING))
     text = state_text(State(Header("lineage", "https://api.example"), {ONE: record(app())}, (entry,)))
     assert text.startswith("# organization (known after the first app) at")
     assert "# oauth_app.one: an earlier run left op_7 open\n" in text

@@ -6,18 +6,28 @@ import sys
 from collections.abc import Sequence
 
 from provisioner import __version__
+from provisioner.cli.output import guarded
 
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:  # while modules were still being imported: nothing was begun
+        from provisioner.errors import EXIT_INTERRUPTED
+
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
-    if list(arguments) == ["--version"]:  # answered before click is imported: 20 ms, not 50
-        sys.stdout.write(f"provisioner v{__version__}\n")
-        return 0
-    from provisioner.cli.root import dispatch  # see above
 
-    return dispatch(arguments)
+    def command() -> int:
+        if list(arguments) == ["--version"]:  # answered before click is imported: 20 ms, not 50
+            sys.stdout.write(f"provisioner v{__version__}\n")
+            return 0
+        from provisioner.cli.root import dispatch  # see above
+
+        return dispatch(arguments)
+
+    return guarded(command)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from provisioner.errors import UsageError
+
+if TYPE_CHECKING:
+    from provisioner.settings import Settings
 
 STARTER = """\
 # OAuth apps as code. `provisioner validate` checks this file, `provisioner plan` shows what it would change,
@@ -43,44 +47,56 @@ def command(file: str) -> None:
     The identity is a private key in your own config folder (0600), made once and used again.
     """
     from provisioner.cli.output import say
+    from provisioner.cli.workspace import exists
     from provisioner.files import shown, write_new
     from provisioner.settings import from_environment
 
     manifest = Path(file)
-    if manifest.exists():
+    if exists(manifest):
         raise UsageError(
             f"{shown(manifest)} exists already", "It was left as it is.", "Name another file with -f."
         )
-    identity, recipient = _identity(from_environment().identity_file or from_environment().own_identity)
+    identity, recipient = _identity(from_environment())
     write_new(manifest, STARTER.format(recipient=recipient).encode(), 0o644)
     say(f"Wrote {shown(manifest)}, a manifest with one app to edit.")
-    say(
-        f"Its secrets can be opened with the identity in {shown(identity)}: keep a copy of it somewhere safe."
-    )
+    say(f"Its secrets can be opened with the identity in {identity}: keep a copy of it somewhere safe.")
     say("Next: edit the manifest, then type: provisioner plan")
 
 
-def _identity(path: Path) -> tuple[Path, str]:
-    """The identity file and its public half; made where there is none."""
-    from provisioner.cli.clock import SystemClock
-    from provisioner.files import Files, read_input, shown, write_new
-    from provisioner.model import Secret
-    from provisioner.sealing import generate_identity, identities_from
+def _identity(settings: Settings) -> tuple[str, str]:
+    """Where the identity that `secret get` will use is, and its public half; made where there is none."""
+    from provisioner.cli.workspace import exists, find_identities, identity_file
+    from provisioner.files import shown
 
-    if path.exists():
-        public = next(
-            (key.public for key in identities_from(Secret(read_input(path, 1 << 20))) if key.public), None
+    path = identity_file(settings)
+    if path is not None and not exists(path):
+        return shown(path), _made(path)
+    if path is None and settings.identity_text is None:
+        raise UsageError(
+            "There is no home folder to keep an identity in",
+            "HOME is not set to a folder of yours, and neither is XDG_CONFIG_HOME.",
+            "Set one of them, or name a file in PROVISIONER_AGE_KEY_FILE; it is made if it is not there.",
         )
-        if public is None:
-            raise UsageError(
-                f"{shown(path)} holds no age identity",
-                "An SSH key does not tell its public half here.",
-                "Put its .pub line under state.recipients yourself.",
-            )
-        return path, public
+    place = "SOPS_AGE_KEY" if path is None else shown(path)
+    public = next((key.public for key in find_identities(settings) if key.public), None)
+    if public is None:
+        raise UsageError(
+            f"{place} holds no age identity",
+            "An SSH key does not tell its public half here.",
+            "Put its .pub line under state.recipients yourself.",
+        )
+    return place, public
+
+
+def _made(path: Path) -> str:
+    """Make an identity at `path`; returns its public half."""
+    from provisioner.cli.clock import SystemClock
+    from provisioner.files import Files, write_new
+    from provisioner.sealing import generate_identity
+
     key, public = generate_identity()
     if not path.parent.exists():
         Files().folder(path.parent)
     head = f"# created: {SystemClock().now()}\n# public key: {public}\n"
     write_new(path, head.encode() + key.reveal() + b"\n")
-    return path, public
+    return public

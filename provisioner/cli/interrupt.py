@@ -16,9 +16,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """An event that the first signal sets."""
-    stop = threading.Event()
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """The first signal sets `stop`."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
@@ -30,7 +29,7 @@ def stopping() -> Iterator[threading.Event]:
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
+from provisioner.cli.output import complain
 from provisioner.errors import UsageError
-from provisioner.files import make_private
+from provisioner.files import make_private, shown
 from provisioner.settings import Settings
 from provisioner.text import quote
 
 _LEVELS = ("debug", "info", "warning", "error")
+
+
+class LogFile(logging.FileHandler):
+    """A log that ends where it cannot be written: this is said once, and the run goes on."""
+
+    def __init__(self, path: Path) -> None:
+        make_private(path)
+        self._shown = shown(path)
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (as logging calls it)
+        """Called where a line could not be written. logging's own would print a traceback, each time."""
+        self.setLevel(logging.CRITICAL + 1)
+        complain(f"Warning: the log ends here: {self._shown} could not be written. The run goes on.")
 
 
 def start_log(settings: Settings) -> None:
@@ -24,8 +40,7 @@ def start_log(settings: Settings) -> None:
         )
     handler: logging.Handler = logging.StreamHandler()
     if settings.log_path:
-        make_private(settings.log_path)
-        handler = logging.FileHandler(settings.log_path, encoding="utf-8")
+        handler = LogFile(settings.log_path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     log = logging.getLogger("provisioner")
     for earlier in list(log.handlers):

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from provisioner.duration import duration
+
 Command = Callable[..., Any]
 
 
@@ -35,19 +37,40 @@ allow_option = click.option(
     "allowed",
     multiple=True,
     metavar="CLASS[:ADDRESS]",
-    help="Consent to a class of changes: delete, replace or recreate-all; repeatable.",
+    help="Consent to a class of changes: delete, replace, rotate or recreate-all; repeatable.",
+)
+
+
+class Seconds(click.ParamType[float]):
+    """A length of time like 30s or 5m, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it, or say what it should look like."""
+        if isinstance(value, float):
+            return value
+        length = duration(str(value))
+        if length is None:
+            self.fail("a length of time looks like 30s, 5m or 1h", param, ctx)
+        return length.total_seconds()
+
+
+lock_option = click.option(
+    "--lock-timeout",
+    default="0s",
+    show_default=True,
+    type=Seconds(),
+    metavar="DURATION",
+    help="How long to wait for another run's lock.",
 )
 
 no_color_option = click.option("--no-color", is_flag=True, help="Print without colours.")
 
 
 def state_options(command: Command) -> Command:
-    """-f, or --state for who has no manifest at hand."""
-    for option in (
-        click.option(
-            "--state", "folder", metavar="FOLDER", help="The state's folder, instead of the manifest's."
-        ),
-        click.option("-f", "--file", "files", multiple=True, metavar="PATH", help="Manifest file or folder."),
-    ):
-        command = option(command)
-    return command
+    """As `manifest_options`, and --state for who has no manifest at hand."""
+    option = click.option(
+        "--state", "folder", metavar="FOLDER", help="The state's folder, instead of the manifest's."
+    )
+    return manifest_options(option(command))

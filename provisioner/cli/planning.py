@@ -12,12 +12,13 @@ from provisioner.model import Address
 from provisioner.plan import Action, ActionKind, Observed, Plan
 from provisioner.planner import build
 from provisioner.ports import OAuthAppsApi
-from provisioner.refresh import check_base_url, check_not_emptied, check_organization, observe
+from provisioner.recovery import Rules
+from provisioner.refresh import check_base_url, check_not_emptied, observe
 from provisioner.state import Header, State
 from provisioner.text import quote
 
 RECREATE_ALL = "recreate-all"
-_CLASSES = {"delete": ActionKind.DELETE, "replace": ActionKind.REPLACE}
+_CLASSES = {"delete": ActionKind.DELETE, "replace": ActionKind.REPLACE, "rotate": ActionKind.ROTATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,21 @@ class Consent:
     recreate_all: bool = False
 
     def missing(self, actions: Iterable[Action]) -> tuple[Action, ...]:
-        """The destructive actions that nobody agreed to."""
-        return tuple(
-            action
-            for action in actions
-            if action.destroys and not {(action.kind, None), (action.kind, action.address)} & self.agreed
-        )
+        """The actions that need consent and have none."""
+        return tuple(action for action in actions if action.needs_consent and not self._agrees_to(action))
+
+    def _agrees_to(self, action: Action) -> bool:
+        kind = action.shown_as
+        return any(agreed is kind and address in (None, action.address) for agreed, address in self.agreed)
+
+    def check_addresses(self, plan: Plan) -> None:
+        """An address that is neither in the manifest nor in the state is a slip of the pen."""
+        known = {action.address for action in plan.actions}
+        for _, address in self.agreed:
+            if address is not None and address not in known:
+                raise UsageError(
+                    f"--allow names {address}, which is neither in the manifest nor in the state"
+                )
 
 
 def consent_from(allowed: Sequence[str]) -> Consent:
@@ -57,17 +67,23 @@ def look(
 ) -> tuple[Plan, Observed]:
     """One list call, the checks of the tenant, and the plan."""
     check_base_url(prior, base_url)
-    observed = observe(api, prior)
-    check_organization(prior, observed, workspace.manifest.provider.organization_id)
+    observed = observe(api, prior, workspace.manifest.provider.organization_id)
+    plan = build(workspace.desired, prior, observed, rules(workspace))
     if not consent.recreate_all:
-        check_not_emptied(prior, observed)
-    return build(workspace.desired, prior, observed), observed
+        check_not_emptied(plan, prior, observed)
+    consent.check_addresses(plan)
+    return plan, observed
 
 
-def pinned(prior: State, base_url: str, observed: Observed, wanted: str | None) -> Header:
-    """The state's header; the first apply makes it, and pins the organization as soon as it is known."""
+def rules(workspace: Workspace) -> Rules:
+    """The manifest's `recovery`."""
+    recovery = workspace.manifest.recovery
+    return Rules(recovery.auto, recovery.settle)
+
+
+def pinned(prior: State, base_url: str, observed: Observed) -> Header:
+    """The state's header; the first apply makes it, and pins the organization that was seen, if any."""
     header = prior.header or Header(lineage=str(uuid.uuid4()), base_url=base_url)
     if header.organization_id is not None:
         return header
-    seen = next((app.organization_id for app in observed.apps), None)
-    return replace(header, organization_id=seen or wanted)
+    return replace(header, organization_id=next((app.organization_id for app in observed.apps), None))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
 from provisioner import __version__
-from provisioner.cli.output import complain, drop_streams
+from provisioner.cli.output import complain
 from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, ProvisionerError
 
 # Each command's module, which holds it as `command`, and its line in --help, so that help imports none.
@@ -46,6 +47,17 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
+    def _main_shell_completion(
+        self, ctx_args: MutableMapping[str, Any], prog_name: str, complete_var: str | None = None
+    ) -> None:
+        """Answer the shell's request for completions, if there is one; click takes it to be well-formed."""
+        try:
+            super()._main_shell_completion(ctx_args, prog_name, complete_var)
+        except (KeyError, ValueError):
+            raise click.ClickException(
+                "completion needs COMP_WORDS and COMP_CWORD as the shell's completion script sets them."
+            ) from None
+
 
 @click.group(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -81,8 +93,10 @@ def dispatch(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         complain("\nInterrupted: nothing more was done.")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough
-        drop_streams()
+    except SystemExit as ended:  # how click ends once it has answered a request for completions
+        return ended.code if isinstance(ended.code, int) else EXIT_ERROR
+    except Exception as error:  # noqa: BLE001  (the last resort: without it there would be a traceback)
+        complain(_bug(error))
         return EXIT_ERROR
     return status if isinstance(status, int) else 0
 
@@ -91,3 +105,17 @@ def _usage(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f"\n\nTry `{context.command_path} --help`." if context else ""
     return f"Error: {error.format_message()}{hint}"
+
+
+def _bug(error: Exception) -> str:
+    """Where it happened, and no values: the exception's own text may hold a secret."""
+    from traceback import walk_tb
+
+    frames = [f"{frame.f_globals.get('__name__')}:{line}" for frame, line in walk_tb(error.__traceback__)]
+    return (
+        "Error: this is a bug in provisioner\n\n"
+        f"{type(error).__name__} at {', in '.join(reversed(frames[-4:]))}.\n"
+        "If it was an apply, what was under way is in the journal; `provisioner plan` shows the rest.\n"
+        "Please report it where you got provisioner from, with these lines, what you typed, and what "
+        "`provisioner version --json` prints."
+    )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from provisioner.cli.options import state_options
-from provisioner.errors import SealingError, UsageError
+from provisioner.errors import EXIT_ERROR, SealingError
 
 
 @click.group()
@@ -19,23 +19,25 @@ def command() -> None:
 @command.command("get")
 @state_options
 @click.argument("address")
-def get(files: Sequence[str], folder: str | None, address: str) -> None:
+def get(
+    files: Sequence[str],
+    variables: Sequence[str],
+    var_files: Sequence[str],
+    folder: str | None,
+    address: str,
+) -> int:
     """Print the client secret of ADDRESS and nothing else.
 
     A line break follows on a terminal only. It needs an identity of one of the recipients:
     PROVISIONER_AGE_KEY_FILE, SOPS_AGE_KEY_FILE, SOPS_AGE_KEY, or the one that `provisioner init` made.
     """
-    from provisioner.cli.output import say
-    from provisioner.cli.workspace import find_identities, open_store
+    from provisioner.cli.output import delivered, say
+    from provisioner.cli.workspace import find_identities, open_store, record_of
     from provisioner.custody import client_secret
-    from provisioner.model import Address
     from provisioner.sealing import open_sealed
     from provisioner.settings import from_environment
 
-    wanted = Address.parse(address)
-    record = open_store(folder, files).read().records.get(wanted)
-    if record is None:
-        raise UsageError(f"{wanted} is not in the state", "", "`provisioner state list` shows what is.")
+    record = record_of(address, open_store(folder, files, variables, var_files))
     identities = find_identities(from_environment())
     if not identities:
         raise SealingError(
@@ -45,3 +47,4 @@ def get(files: Sequence[str], folder: str | None, address: str) -> None:
         )
     secret = client_secret(record, lambda sealed: open_sealed(sealed, identities))
     say(secret.reveal().decode("ascii"), end="\n" if sys.stdout.isatty() else "")
+    return 0 if delivered() else EXIT_ERROR  # whoever waits for it must not take nothing for the secret

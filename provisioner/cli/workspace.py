@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from provisioner.cli.output import complain
 from provisioner.desired import DesiredState, resolve
 from provisioner.endpoint import check_token, effective_base_url
 from provisioner.errors import UsageError
-from provisioner.files import read_input, shown
+from provisioner.files import read_input, reporting, shown
 from provisioner.manifest import Manifest, Source, VariableValues, load, variables_from
-from provisioner.model import Secret
+from provisioner.model import Address, Secret
 from provisioner.sealing import Identity, check_recipient, identities_from
 from provisioner.settings import Settings, from_environment
+from provisioner.state import AppRecord
 from provisioner.stores.directory import DirectoryStore
+from provisioner.text import quote
 
 if TYPE_CHECKING:
     from provisioner.meteroid import MeteroidApi
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 MANIFEST_LIMIT = 64 * 1024 * 1024
 DEFAULT_FILES = ("apps.yaml", "apps")
 _SMALL_LIMIT = 1024 * 1024
+_WITHOUT_HOME = Path("/.config/provisioner")  # what the settings come to where HOME is unset
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Se
     settings = from_environment()
     start_log(settings)
     values = _variable_values(settings, variables, var_files)
-    manifest = load(_sources(files), values, check_recipient)
+    sources = _sources(files)
+    manifest = load(sources, values, check_recipient)
+    _check_place(sources, values, manifest)
     desired = resolve(manifest)
     for fault in (*manifest.warnings, *desired.warnings):
         complain(f"Warning: {fault.render()}")
@@ -66,11 +72,30 @@ def state_folder(manifest: Manifest) -> Path:
     return Path(manifest.state.stated_in).parent / manifest.state.path
 
 
-def open_store(folder: str | None, files: Sequence[str]) -> DirectoryStore:
+def open_store(
+    folder: str | None, files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]
+) -> DirectoryStore:
     """The state alone, for commands that need no manifest when --state says where it is."""
-    if folder is not None:
-        return DirectoryStore(Path(folder))
-    return open_workspace(files, (), ()).store
+    if folder is None:
+        return open_workspace(files, variables, var_files).store
+    path = Path(folder)
+    with reporting("read the state in", path):
+        found = bool(folder) and stat.S_ISDIR(path.stat().st_mode)
+    if not found:
+        raise UsageError(
+            f"--state takes a folder, and {quote(folder, 200)} is none",
+            "Only the manifest's own state may be missing: it is made by the first apply.",
+        )
+    return DirectoryStore(path)
+
+
+def record_of(address: str, store: DirectoryStore) -> AppRecord:
+    """The record of an address as typed. Raises UsageError where the state has none."""
+    wanted = Address.parse(address)
+    record = store.read().records.get(wanted)
+    if record is None:
+        raise UsageError(f"{wanted} is not in the state", "", "`provisioner state list` shows what is.")
+    return record
 
 
 def base_url(workspace: Workspace) -> str:
@@ -99,9 +124,14 @@ def connect(
     workspace: Workspace, connections: int = 1, wait: Callable[[float], bool] | None = None
 ) -> MeteroidApi:
     """The API, with the token going only where it may. Says so where a proxy is in between."""
-    from provisioner.meteroid import MeteroidApi, proxy_in_use
+    from provisioner.meteroid import MeteroidApi, check_authorities, proxy_in_use
 
     url = base_url(workspace)
+    problem = check_authorities(workspace.settings.authorities)
+    if problem:
+        raise UsageError(
+            problem.rule, "The system's certificate authorities are not taken instead.", problem.remedy
+        )
     proxy = proxy_in_use(url, workspace.settings.proxies)
     if proxy:
         complain(f"Note: requests go through the proxy {proxy}.")
@@ -115,6 +145,7 @@ def readers(workspace: Workspace) -> Readers:
         return Readers(tuple(stated), "the manifest")
     settings = workspace.settings
     if settings.recipients:
+        _check_recipients(settings)
         return Readers(settings.recipients, settings.recipients_from)
     return Readers(
         tuple(identity.public for identity in find_identities(settings) if identity.public),
@@ -122,19 +153,49 @@ def readers(workspace: Workspace) -> Readers:
     )
 
 
+def _check_recipients(settings: Settings) -> None:
+    """As the manifest's are checked: before any of them is shown or sealed to."""
+    for number, text in enumerate(settings.recipients, 1):
+        problem = check_recipient(text)
+        if problem:
+            found = "It is not shown" if problem.secret else f"It is {quote(text, 80)}"
+            raise UsageError(
+                f"Recipient {number} of {len(settings.recipients)} in {settings.recipients_from} "
+                "cannot be used",
+                f"{problem.rule} {found}.",
+                problem.remedy,
+            )
+
+
 def find_identities(settings: Settings) -> tuple[Identity, ...]:
     """The user's private keys, where users of age and SOPS have them."""
-    if settings.identity_file is not None:
-        return identities_from(Secret(read_input(settings.identity_file, _SMALL_LIMIT)))
-    if settings.identity_text is not None:
-        return identities_from(settings.identity_text)
-    if settings.own_identity.exists():
-        return identities_from(Secret(read_input(settings.own_identity, _SMALL_LIMIT)))
-    return ()
+    path = identity_file(settings)
+    if path is None:
+        return () if settings.identity_text is None else identities_from(settings.identity_text)
+    if path != settings.identity_file and not exists(path):
+        return ()
+    return identities_from(Secret(read_input(path, _SMALL_LIMIT)))
+
+
+def identity_file(settings: Settings) -> Path | None:
+    """The file to look for private keys in: the one that is named, else the user's own.
+
+    None where SOPS_AGE_KEY holds them, and where there is no home folder for a file of one's own.
+    """
+    if settings.identity_file or settings.identity_text:
+        return settings.identity_file
+    homeless = not settings.config_folder.is_absolute() or settings.config_folder == _WITHOUT_HOME
+    return None if homeless else settings.own_identity
+
+
+def exists(path: Path) -> bool:
+    """Whether `path` is there. Raises FileError where that cannot be told."""
+    with reporting("read", path):
+        return path.exists()
 
 
 def _sources(files: Sequence[str]) -> list[Source]:
-    given = files or [name for name in DEFAULT_FILES if Path(name).exists()][:1]
+    given = files or [name for name in DEFAULT_FILES if exists(Path(name))][:1]
     if not given:
         raise UsageError(
             "There is no manifest",
@@ -146,12 +207,29 @@ def _sources(files: Sequence[str]) -> list[Source]:
 
 
 def _manifest_files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml"))
+    with reporting("read", path):
+        if not path.is_dir():
+            return [path]
+        found = sorted(entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml"))
     if not found:
         raise UsageError(f"There is no manifest in {shown(path)}", "It has no .yaml or .yml file.")
     return found
+
+
+def _check_place(sources: Sequence[Source], values: VariableValues, manifest: Manifest) -> None:
+    """Refuse a state whose place would change with the order of the files: another one would be empty."""
+    folders = {Path(source.name).parent for source in sources}
+    if len({folder.resolve() for folder in folders}) == 1:
+        return
+    turned = load(list(reversed(sources)), values, check_recipient)
+    if turned.state.stated_in != manifest.state.stated_in:
+        raise UsageError(
+            "It is not clear where the state is kept",
+            "The manifest's files are in several folders, and none of them says it: "
+            + ", ".join(quote(source.name, 80) for source in sources[:4])
+            + (", …." if len(sources) > 4 else "."),
+            "Add `state: {path: FOLDER}` to one of them; it is relative to that file.",
+        )
 
 
 def _variable_values(settings: Settings, given: Sequence[str], files: Sequence[str]) -> VariableValues:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import GenerateJsonSchema
 
+from provisioner.duration import FORM
 from provisioner.model import KEY, KEY_RULE
 
 VERSION = 1
@@ -27,7 +28,7 @@ FORM_RULES = {
 
 # Keys of the format that this version does not act upon: passing over them would promise what is not done.
 LATER = {
-    "Root": frozenset({"recovery", "sinks", "moved", "removed", "import", "policy"}),
+    "Root": frozenset({"sinks", "moved", "removed", "import", "policy"}),
     "Defaults": frozenset({"sinks", "protect"}),
     "App": frozenset({"protect", "rotate_after", "sinks"}),
 }
@@ -77,6 +78,21 @@ class State(_Part):
         json_schema_extra=_SET,
         description="Public keys (age1…, ssh-ed25519 …, ssh-rsa …) that each secret is sealed to. "
         "Without them the environment's are used, else your own identity's.",
+    )
+
+
+class Recovery(_Part):
+    """What is done about an operation whose answer was lost."""
+
+    mode: Literal["auto", "ask"] = Field(
+        default="auto",
+        description="auto: an app that by all the evidence an earlier run made is taken over, with a new "
+        "secret. ask: nothing is done, and the evidence is shown.",
+    )
+    settle: str = Field(
+        default="60s",
+        pattern=f"^{FORM}$",
+        description="How long a request may be on its way; after that, what is absent was never made.",
     )
 
 
@@ -131,6 +147,9 @@ class Root(_Part):
     provider: Provider = Field(default_factory=Provider, description="The API that holds the apps.")
     state: State = Field(
         default_factory=State, description="Where what exists is recorded, for which readers."
+    )
+    recovery: Recovery = Field(
+        default_factory=Recovery, description="What is done about an operation whose answer was lost."
     )
     variables: dict[_VariableName, Variable] = Field(
         default_factory=dict,

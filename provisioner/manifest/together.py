@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 from provisioner import name
+from provisioner.duration import duration
 from provisioner.errors import Problem
 from provisioner.manifest.document import App, Root
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
@@ -14,6 +16,7 @@ from provisioner.manifest.values import (
     DeclaredApp,
     Manifest,
     ProviderSettings,
+    RecoverySettings,
     StateSettings,
 )
 from provisioner.model import Address
@@ -90,10 +93,12 @@ def joined(
     stated = {key: pair for pair in zip(documents, roots, strict=True) for key in pair[0].root}
     provider = stated.get("provider", first)[1].provider
     state_file, state = stated.get("state", first)[0].name, stated.get("state", first)[1].state
+    recovery = stated.get("recovery", first)[1].recovery
     scopes = stated.get("defaults", first)[1].defaults.scopes
     return Manifest(
         provider=ProviderSettings(provider.type, provider.base_url or None, provider.organization_id or None),
         state=StateSettings(state.path or DEFAULT_STATE, state_file, tuple(state.recipients)),
+        recovery=RecoverySettings(recovery.mode == "auto", duration(recovery.settle) or timedelta()),
         default_scopes=None if scopes is None else tuple(scopes),
         apps={
             Address(key): _declared(document, key, app)

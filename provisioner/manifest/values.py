@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from provisioner.manifest.faults import Fault, Place
 from provisioner.model import Address
@@ -30,6 +31,14 @@ class StateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoverySettings:
+    """Whether strong evidence is acted on, and how long a request may be on its way."""
+
+    auto: bool = True
+    settle: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredApp:
     """An app as declared, before defaults. `scopes` counts where `scopes_stated`; None is null then."""
 
@@ -47,6 +56,7 @@ class Manifest:
 
     provider: ProviderSettings
     state: StateSettings
+    recovery: RecoverySettings
     default_scopes: tuple[str, ...] | None
     apps: Mapping[Address, DeclaredApp]  # in file order
     variables: Mapping[str, str]

@@ -8,6 +8,7 @@ from provisioner.text import escape
 _DOING = {
     ActionKind.CREATE: ("Creating", "Creation"),
     ActionKind.REPLACE: ("Replacing", "Replacement"),
+    ActionKind.ROTATE: ("Rotating", "Rotation"),
     ActionKind.DELETE: ("Destroying", "Destruction"),
     ActionKind.FORGET: ("Forgetting", "Removal from the state"),
     ActionKind.RESUME: ("Resuming", "Completion of the earlier run"),

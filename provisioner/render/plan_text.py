@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from provisioner.model import App, AppSpec
 from provisioner.plan import Action, ActionKind, Conflict, Counts, Plan, Reason
 from provisioner.text import quote
 
-_SYMBOLS = {
+_SYMBOLS: Mapping[ActionKind | None, tuple[str, str]] = {
     ActionKind.CREATE: ("+", "create"),
-    ActionKind.RESUME: ("+", "create"),
     ActionKind.REPLACE: ("-/+", "destroy and then create replacement"),
     ActionKind.DELETE: ("-", "destroy"),
+    ActionKind.ROTATE: ("~", "update in place"),
     ActionKind.FORGET: (".", "forget"),
+    None: ("~", "update in place"),
 }
-_PHRASES = {
+_PHRASES: Mapping[ActionKind | None, str] = {
     ActionKind.CREATE: "will be created",
     ActionKind.REPLACE: "must be replaced",
     ActionKind.DELETE: "will be destroyed",
+    ActionKind.ROTATE: "will have its secret rotated",
     ActionKind.FORGET: "will be forgotten",
-    ActionKind.RESUME: "will be created",
+    None: "has an open operation, which will be looked after",
 }
-_RESUMED = {
+_RESUMED: Mapping[Reason | None, str] = {
     Reason.ANSWER_ON_DISK: "will be recorded",
-    Reason.NOTHING_LEFT: "will be closed in the journal",
+    Reason.TAKE_OVER: "will be taken over, with a new secret",
+    Reason.NOT_SETTLED: "is left open",
+    Reason.WHOSE: "is left open",
 }
 _UNKNOWN = "(known after apply)"
 _SENSITIVE = "(sensitive value)"
@@ -63,7 +67,7 @@ def _lines(plan: Plan, readers: tuple[str, ...]) -> Iterator[str]:
     if not plan.conflicts:
         yield summary(plan.counts)
     for conflict in plan.conflicts:
-        yield _conflict(conflict)
+        yield conflict_text(conflict)
 
 
 def _legend(changes: tuple[Action, ...]) -> Iterator[str]:
@@ -75,32 +79,42 @@ def _legend(changes: tuple[Action, ...]) -> Iterator[str]:
 
 def _symbol(action: Action) -> tuple[str, str]:
     """The symbol and what it means."""
-    return ("~", "close") if action.reason is Reason.NOTHING_LEFT else _SYMBOLS[action.kind]
+    return _SYMBOLS[action.shown_as]
 
 
 def _block(action: Action) -> Iterator[str]:
-    symbol = _symbol(action)[0]
-    yield f"  # {action.address} {_RESUMED.get(action.reason, _PHRASES[action.kind])}"  # type: ignore[arg-type]  # None is no key
+    yield f"  # {action.address} {_RESUMED.get(action.reason) or _PHRASES[action.shown_as]}"
     yield from (f"  # ({reason})" for reason in _reasons(action))
-    if action.reason is Reason.NOTHING_LEFT:
-        yield ""
-        return
-    yield f'{symbol:>3} resource "oauth_app" "{action.address.key}" {{'
-    match action.kind:
+    body = list(_body(action))
+    if body:
+        yield f'{_symbol(action)[0]:>3} resource "oauth_app" "{action.address.key}" {{'
+        yield from body
+        yield "    }"
+    yield ""
+
+
+def _body(action: Action) -> Iterator[str]:
+    match action.shown_as:
+        case ActionKind.CREATE:
+            return _created(action)
         case ActionKind.REPLACE:
-            yield from _replaced(action)
+            return _replaced(action)
         case ActionKind.DELETE | ActionKind.FORGET:
-            yield from _gone(action)
+            return _gone(action)
+        case ActionKind.ROTATE:
+            return _rotated(action)
         case _:
-            yield from _created(action)
-    yield "    }\n"
+            return iter(())
 
 
 def _reasons(action: Action) -> Iterator[str]:
     if action.reason:
         yield action.reason.value.format(key=action.address.key)
-    if action.destroys and action.observed:
+    if action.destroys:
         yield "its client id stops working, its tokens are revoked, connected accounts must consent again"
+    rotated = action.shown_as is ActionKind.ROTATE and action.reason is not Reason.ANSWER_ON_DISK
+    if rotated or action.reason is Reason.TAKE_OVER:
+        yield "its present secret stops working at once, and the new one is sealed to its readers"
     for address in sorted(action.after):
         yield f"after {address}, which has its name now"
 
@@ -119,7 +133,7 @@ def _created(action: Action) -> Iterator[str]:
 
 
 def _replaced(action: Action) -> Iterator[str]:
-    app, spec = action.observed or _recorded(action), action.spec
+    app, spec = _present(action), action.spec
     if spec is None:
         return
     changed = {change.name for change in action.changes}
@@ -138,19 +152,32 @@ def _replaced(action: Action) -> Iterator[str]:
 
 
 def _gone(action: Action) -> Iterator[str]:
-    app = action.observed or _recorded(action)
-    symbol = "-" if action.kind is ActionKind.DELETE else "."
-    ending = " -> null" if action.kind is ActionKind.DELETE else ""
+    app, deleted = _present(action), action.shown_as is ActionKind.DELETE
+    symbol, ending = ("-", " -> null") if deleted else (".", "")
     for name, value in (("client_id", app.client_id), ("id", app.id), ("name", app.name)):
         yield _line(symbol, name, quote(value) + ending)
     for name, values in (("redirect_uris", app.redirect_uris), ("scopes", app.scopes)):
         yield from _set(symbol, name, ((value, symbol) for value in sorted(values)), after=ending)
 
 
-def _recorded(action: Action) -> App:
-    if action.record is None:
-        raise ValueError(f"{action.address} has neither an app nor a record")
-    return action.record.app
+def _rotated(action: Action) -> Iterator[str]:
+    app = _present(action)
+    yield _line(" ", "client_id", quote(app.client_id))
+    yield _line("~", "client_secret", _SENSITIVE)
+    yield _line(" ", "id", quote(app.id))
+
+
+def _present(action: Action) -> App:
+    """The app that an action is about: as it is now, as it was recorded, or as the journal has it."""
+    known = (
+        action.observed,
+        action.record.app if action.record else None,
+        action.open.operation.app if action.open else None,
+    )
+    app = next((app for app in known if app), None)
+    if app is None:
+        raise ValueError(f"{action.address} has no app to be shown")
+    return app
 
 
 def _sets(app: App, spec: AppSpec) -> Iterator[tuple[str, frozenset[str], frozenset[str]]]:
@@ -181,15 +208,19 @@ def _set(
 
 
 def _seals(action: Action) -> bool:
-    made = action.kind in (ActionKind.CREATE, ActionKind.REPLACE)
-    return made or action.reason is Reason.SEND_AGAIN
+    """Whether a new secret comes of it; one that is on disk already is sealed already."""
+    made = action.shown_as in (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.ROTATE)
+    return made and action.reason is not Reason.ANSWER_ON_DISK
 
 
 def _who_can_read(readers: tuple[str, ...]) -> Iterator[str]:
     yield "New secrets will be sealed, and can be read by:"
-    yield from (f"  {reader}" for reader in readers)
+    yield from (
+        f"  {reader}" for reader in readers or ("(nobody: apply will refuse; see `provisioner init`)",)
+    )
     yield ""
 
 
-def _conflict(conflict: Conflict) -> str:
+def conflict_text(conflict: Conflict) -> str:
+    """What stands in the way, and what to do about it."""
     return f"Error: {conflict.summary}\n\n{conflict.detail}\n{conflict.hint}\n"

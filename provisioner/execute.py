@@ -1,0 +1,346 @@
+"""One operation's way through the table of phases: each effect done, its event looked up, until it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from provisioner.envelope import Label, pack
+from provisioner.errors import ProvisionerError
+from provisioner.model import App, AppSpec, Outcome, Reply, Secret
+from provisioner.operation import Answer, OpenOperation, Operation, Sight, Step
+from provisioner.phases import START, Effect, Event, Kind, Move, Phase, move
+from provisioner.ports import Clock, JournalEntry, OAuthAppsApi, Sealer, StateStore
+from provisioner.recovery import Finding, Rules, Scene, find
+from provisioner.reply import REPLY_LIMIT, UnusableError, created_from, glimpse, reply_limit, rotated_from
+from provisioner.state import AppRecord, SealedSecret
+
+_SENDS = 3  # of one kind of request, for one operation in one run
+_GOOD_ENDS = (Event.WRITTEN, Event.REMOVED, Event.ALREADY, Event.UNWANTED, Event.KEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The edges that an apply works through."""
+
+    api: OAuthAppsApi
+    store: StateStore
+    sealer: Sealer
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the operations of one apply share."""
+
+    lineage: str
+    organization_id: Callable[[], str | None]
+    pin: Callable[[str], None]  # refuses another organization than the state's
+    sight: Sight
+    server_now: Callable[[], datetime | None]  # from the list's `Date` and a clock that never jumps
+    recorded: frozenset[str]
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where an operation ended: done as asked, or open in the journal, or neither. `status` is HTTP's."""
+
+    done: bool
+    open: bool
+    message: str = ""
+    app: App | None = None
+    status: int | None = None
+    destroyed: bool = False
+
+
+@dataclass(slots=True)
+class _Known:
+    """What this run has learned of the operation so far."""
+
+    step: Step
+    reply: Reply | None = None
+    app: App | None = None
+    message: str = ""
+    sends: dict[Effect, int] = field(default_factory=dict)
+    destroyed: bool = False
+
+
+class Course:
+    """An operation under way. `run` starts it, `resume` goes on with one that was found in the journal."""
+
+    def __init__(
+        self, ports: Ports, setting: Setting, operation: Operation, record: AppRecord | None
+    ) -> None:
+        self._ports = ports
+        self._setting = setting
+        self._operation = operation
+        self._record = record
+        self._entry: JournalEntry | None = None
+        self._opened: OpenOperation | None = None
+        self._durable = False
+        self._finding: Finding | None = None
+        app_id = operation.app.id if operation.app and operation.kind is Kind.ROTATE else None
+        self._known = _Known(Step(START[operation.kind].phase, app_id=app_id))
+        self._do: Mapping[Effect, Callable[[], Event | None]] = {
+            Effect.INTENT: self._intent,
+            Effect.SEND_CREATE: self._send_create,
+            Effect.SEND_ROTATE: self._send_rotate,
+            Effect.SEND_DELETE: self._send_delete,
+            Effect.KEEP: self._keep,
+            Effect.READ: self._read,
+            Effect.LOOK: self._look,
+            Effect.COMPARE: self._look,
+            Effect.GET: self._get,
+            Effect.RECORD: self._write_record,
+            Effect.UNRECORD: self._remove_record,
+            Effect.CLOSE: self._close,
+        }
+
+    def run(self) -> End:
+        """From its first intent to its end in this run."""
+        return self._follow(START[self._operation.kind], None)
+
+    def resume(self, opened: OpenOperation, finding: Finding) -> End:
+        """From where an earlier run left it; `finding` is what the approved plan says became of it."""
+        self._opened, self._finding = opened, finding
+        self._known.step, self._known.app = opened.step, finding.app
+        first = finding.event if finding.event is Event.ALREADY else Event.RESTART
+        return self._follow(move(opened.step.phase, first), first)
+
+    def _follow(self, taken: Move, event: Event | None) -> End:
+        last = event
+        try:
+            while True:
+                self._known.step = replace(self._known.step, phase=taken.phase)
+                event = None
+                for effect in taken.effects:
+                    event = self._do[effect]()
+                if event is None:
+                    break
+                last = event
+                taken = move(taken.phase, event)
+        except ProvisionerError as error:
+            return self._failed(error)
+        return self._ended(taken.phase, last)
+
+    def _ended(self, phase: Phase, last: Event | None) -> End:
+        known = self._known
+        self._leave()
+        status = known.reply.status if known.reply else None
+        done = phase is Phase.CLOSED and last in _GOOD_ENDS
+        message = "" if done else known.message
+        return End(done, phase is not Phase.CLOSED, message, known.app, status, known.destroyed)
+
+    def _failed(self, error: ProvisionerError) -> End:
+        """An error of ours: where an intent is durable, the journal keeps the operation."""
+        opened = self._durable or self._opened is not None
+        self._leave()
+        if not opened:
+            raise error
+        raise OpenError(error, self._known.destroyed) from None
+
+    def _leave(self) -> None:
+        if self._entry is not None:
+            self._entry.leave()
+            self._entry = None
+
+    # Effects. Each comes to an event, or to None.
+
+    def _intent(self) -> None:
+        """C1: durable before the request, the whole entry anew with room for one answer."""
+        known = self._known
+        again = known.step.phase is Phase.ROTATING_AGAIN
+        inherited = bool(self._record and self._record.secret and self._record.secret.unsettled_until)
+        rotates = again or known.step.phase is Phase.ROTATING
+        unsettled = known.step.unsettled or again or (rotates and inherited)
+        app_id = known.app.id if again and known.app else known.step.app_id
+        now = self._setting.server_now()
+        since = format_datetime(now, usegmt=True) if now else None
+        known.step = replace(known.step, answer=None, app_id=app_id, unsettled=unsettled, since=since)
+        room = reply_limit(self._operation.spec) if self._operation.spec else REPLY_LIMIT
+        self._leave()
+        self._entry = self._ports.store.open_operation(self._operation, known.step, room)
+        self._durable = True
+
+    def _send_create(self) -> Event:
+        if self._tired(Effect.SEND_CREATE):
+            return Event.TIRED
+        reply = self._sent(self._ports.api.create_app(self._spec()))
+        if reply.outcome is Outcome.REFUSED and reply.status == 409:
+            return Event.TAKEN
+        return _EVENTS[reply.outcome]
+
+    def _send_rotate(self) -> Event:
+        app_id = self._known.step.app_id
+        if app_id is None:
+            raise ProvisionerError(f"{self._operation.address} has no app whose secret could be rotated")
+        if self._tired(Effect.SEND_ROTATE):
+            return Event.TIRED
+        reply = self._sent(self._ports.api.rotate_secret(app_id))
+        if reply.outcome is Outcome.REFUSED and reply.status == 404:
+            return Event.MISSING
+        return _EVENTS[reply.outcome]
+
+    def _send_delete(self) -> Event:
+        if self._tired(Effect.SEND_DELETE):
+            return Event.TIRED
+        reply = self._sent(self._ports.api.delete_app(self._old().id))
+        gone = reply.outcome is Outcome.DONE or (reply.outcome is Outcome.REFUSED and reply.status == 404)
+        self._known.destroyed = gone
+        return Event.GONE if gone else _EVENTS[reply.outcome]
+
+    def _tired(self, effect: Effect) -> bool:
+        sends = self._known.sends
+        sends[effect] = sends.get(effect, 0) + 1
+        return sends[effect] > _SENDS
+
+    def _sent(self, reply: Reply) -> Reply:
+        self._known.reply, self._known.message = reply, reply.message
+        return reply
+
+    def _keep(self) -> None:
+        """C4: the answer, sealed, is on the disk before anybody reads it."""
+        known, reply = self._known, self._reply()
+        created = known.step.phase is Phase.CREATED
+        app_id, client_id, hint = glimpse(reply.body) if created else (known.step.app_id, None, None)
+        label = Label(self._operation.id, "create" if created else "rotate", app_id)
+        sealed = self._ports.sealer.seal(pack(label, reply.body))
+        if not created:
+            hint = _hint(reply.body)
+        answer = Answer(reply.status, reply.complete, sealed, app_id, client_id, hint)
+        known.step = replace(known.step, answer=answer)
+        if self._entry is None:
+            raise ProvisionerError(f"{self._operation.address} has no journal entry to keep its answer in")
+        self._entry.step(known.step)
+
+    def _read(self) -> Event:
+        """Only now is the answer parsed."""
+        reply = self._reply()
+        try:
+            if self._known.step.phase is Phase.CREATED:
+                self._known.app, _ = created_from(reply.body)
+            else:
+                hint, _ = rotated_from(reply.body)
+                self._known.app = replace(self._rotated(), client_secret_hint=hint)
+        except UnusableError as error:
+            self._known.message = f"the answer is not usable: {error}"
+            return Event.UNUSABLE
+        return Event.USABLE
+
+    def _look(self) -> Event:
+        """C6. A resumed operation has its finding from the plan; in a run it is looked for again."""
+        finding = self._finding
+        self._finding = None
+        if finding is None:
+            finding = self._found()
+        self._known.app = finding.app
+        if finding.event is Event.UNSURE:
+            self._known.message = _doubts(finding)
+        return finding.event
+
+    def _found(self) -> Finding:
+        setting, api = self._setting, self._ports.api
+        opened = OpenOperation(self._operation, replace(self._known.step, phase=Phase.CREATED), setting.sight)
+        listing = api.list_apps()
+        scene = Scene(listing, setting.organization_id(), setting.recorded, wanted=True, rules=setting.rules)
+        return find(opened, None, scene)
+
+    def _get(self) -> Event:
+        finding, self._finding = self._finding, None
+        if finding is not None and finding.event is Event.KEPT:
+            return Event.KEPT
+        gone = self._ports.api.get_app(self._old().id) is None
+        self._known.destroyed = gone
+        return Event.GONE if gone else Event.THERE
+
+    def _write_record(self) -> Event:
+        """C5."""
+        known, answer = self._known, self._known.step.answer
+        if known.app is None or answer is None:
+            raise ProvisionerError(f"{self._operation.address} has nothing to be recorded")
+        self._setting.pin(known.app.organization_id)
+        created = answer.client_id is not None
+        secret = SealedSecret(
+            answer.sealed,
+            known.app.client_secret_hint,
+            "create" if created else "rotate",
+            self._operation.id,
+            self._ports.clock.now(),
+            confirmed=known.reply is not None,  # else an earlier run had it, and nobody has tried it
+            unsettled_until=self._unsettled_until(),
+        )
+        self._ports.store.write_record(AppRecord(self._operation.address, known.app, secret))
+        return Event.WRITTEN
+
+    def _unsettled_until(self) -> str | None:
+        if not self._known.step.unsettled:
+            return None
+        now = self._setting.server_now() or datetime.now(UTC)
+        return (now + self._setting.rules.settle).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _remove_record(self) -> Event:
+        self._ports.store.delete_record(self._operation.address)
+        return Event.REMOVED
+
+    def _close(self) -> None:
+        if self._entry is not None:
+            self._entry.close()
+        else:
+            self._ports.store.close_operation(self._operation.id)
+        self._entry = self._opened = None
+
+    def _reply(self) -> Reply:
+        if self._known.reply is None:
+            raise ProvisionerError(f"{self._operation.address} has no answer to keep")
+        return self._known.reply
+
+    def _spec(self) -> AppSpec:
+        if self._operation.spec is None:
+            raise ProvisionerError(f"{self._operation.address} has nothing to be created from")
+        return self._operation.spec
+
+    def _old(self) -> App:
+        if self._operation.app is None:
+            raise ProvisionerError(f"{self._operation.address} has no app to be destroyed")
+        return self._operation.app
+
+    def _rotated(self) -> App:
+        """The app whose secret was rotated, as it was listed or recorded."""
+        app = self._known.app or self._operation.app
+        if app is None:
+            raise ProvisionerError(f"{self._operation.address} has no app whose secret was rotated")
+        return app
+
+
+class OpenError(ProvisionerError):
+    """An error that left an operation open in the journal."""
+
+    def __init__(self, error: ProvisionerError, destroyed: bool) -> None:
+        super().__init__(error.summary, error.detail, error.hint)
+        self.destroyed = destroyed
+
+
+_EVENTS: Mapping[Outcome, Event] = {
+    Outcome.NOT_SENT: Event.NOT_SENT,
+    Outcome.REFUSED: Event.REFUSED,
+    Outcome.DONE: Event.ANSWERED,
+    Outcome.AMBIGUOUS: Event.AMBIGUOUS,
+}
+
+
+def _hint(body: Secret) -> str | None:
+    try:
+        return rotated_from(body)[0]
+    except UnusableError:
+        return None
+
+
+def _doubts(finding: Finding) -> str:
+    failed = [check.text for check in finding.evidence if not check.holds]
+    if finding.app is None:
+        return "an earlier request for it may still be on its way"
+    why = "; ".join(failed) if failed else "recovery.mode is ask"
+    return f"{finding.app.id} may be ours or somebody else's; what does not hold: {why}"

@@ -1,0 +1,248 @@
+"""Durable files: atomic writes, pre-allocated slots, one lock. The only caller of fsync and rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+from provisioner.errors import FileError
+from provisioner.text import quote
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # a FIFO without a writer must not hang us
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Slot:
+    """A file whose space is already taken: what is written later fits even on a full disk."""
+
+    def __init__(self, path: Path, fd: int, size: int) -> None:
+        self.path = path
+        self._fd = fd
+        self._size = size
+
+    def write(self, data: bytes, offset: int) -> None:
+        """Write `data` at `offset` and wait until it is on the disk."""
+        if offset + len(data) > self._size:
+            raise FileError(f"{shown(self.path)} has no room for {len(data)} bytes more")
+        with reporting("write", self.path):
+            write_all(self._fd, data, offset)
+            os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Give the file back; it stays where it is. A second time does nothing: the number may be reused."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with reporting("close", self.path):
+                os.close(fd)
+
+
+class Files:
+    """The durable operations. Tests replace it by one that drops or reorders what was not synced."""
+
+    def folder(self, path: Path) -> None:
+        """Make `path` and its parents, durably, and keep it to its owner (0700)."""
+        with reporting("make the folder", path):
+            missing = list(takewhile(lambda folder: not folder.is_dir(), [path, *path.parents]))
+            for folder in reversed(missing):
+                folder.mkdir(exist_ok=True)
+                folder.chmod(FOLDER_MODE)  # the umask may have left less, and then nothing could be put in it
+                self.sync_folder(folder.parent)
+            if stat.S_IMODE(path.stat().st_mode) != FOLDER_MODE:
+                path.chmod(FOLDER_MODE)
+
+    def read(self, path: Path, limit: int) -> bytes:
+        """A file of ours: regular, no symbolic link, at most `limit` bytes."""
+        return _read(path, limit, _READ | os.O_NOFOLLOW)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Put `data` at `path`, whole or not at all: temporary, fsync, rename, fsync of the folder."""
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with reporting("write", path):
+            fd = os.open(temporary, _CREATE, FILE_MODE)
+            with _taken_back(temporary):
+                with _closing(fd):
+                    os.fchmod(fd, FILE_MODE)  # whatever the umask
+                    write_all(fd, data, 0)
+                    os.fsync(fd)
+                temporary.rename(path)
+            self.sync_folder(path.parent)
+
+    def remove(self, path: Path) -> None:
+        """Take `path` away, durably; that it is gone already is no error, nor that its folder is."""
+        with reporting("remove", path):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.sync_folder(path.parent)
+
+    def slot(self, path: Path, first: bytes, size: int) -> Slot:
+        """Put `first` at `path`, with room for `size` bytes in all: whole and durably, or not at all."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        with reporting("write", path), contextlib.ExitStack() as failing:
+            fd = os.open(temporary, _CREATE, FILE_MODE)
+            failing.callback(os.close, fd)
+            with _taken_back(temporary):
+                os.fchmod(fd, FILE_MODE)
+                os.posix_fallocate(fd, 0, size)
+                write_all(fd, first, 0)
+                os.fsync(fd)
+                temporary.rename(path)
+            self.sync_folder(path.parent)
+            failing.pop_all()
+        return Slot(path, fd, size)
+
+    def sync_folder(self, path: Path) -> None:
+        """Make the names in `path` durable; without it a rename may be undone by a power loss."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with _closing(fd):
+            os.fsync(fd)
+
+
+@contextlib.contextmanager
+def locked(path: Path, note: bytes) -> Iterator[bytes | None]:
+    """Hold an flock on `path` with `note` in it; yields None, or the holder's note where another holds it.
+
+    The file is never renamed or removed, so there is one lock; the kernel frees it when its holder dies.
+    """
+    with reporting("open the lock", path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    with _closing(fd):
+        with reporting("lock", path):
+            holder = _taken_by_another(fd)
+            if holder is None:
+                os.fchmod(fd, FILE_MODE)
+                os.ftruncate(fd, 0)
+                write_all(fd, note, 0)
+        try:
+            yield holder
+        finally:
+            if holder is None:
+                with contextlib.suppress(OSError):  # a note without a lock is read by nobody
+                    os.ftruncate(fd, 0)
+
+
+def read_input(path: Path, limit: int) -> bytes:
+    """A file that a user named: regular (a link to one will do), at most `limit` bytes."""
+    return _read(path, limit, _READ)
+
+
+def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
+    """Make a file that must not exist yet, durably. The umask counts for everybody but its owner."""
+    with reporting("make", path):
+        fd = os.open(path, _CREATE, mode)
+        with _taken_back(path):
+            with _closing(fd):
+                os.fchmod(fd, (stat.S_IMODE(os.fstat(fd).st_mode) & mode) | (mode & FILE_MODE))
+                write_all(fd, data, 0)
+                os.fsync(fd)
+            Files().sync_folder(path.parent)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file for its owner alone, where there is none yet. What is no file is refused."""
+    with reporting("write", path):
+        fd = os.open(path, _APPEND, FILE_MODE)
+        with _closing(fd):
+            mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        raise FileError(f"Could not write {shown(path)}", f"It is {_kind(mode)}, not a file on a disk.")
+
+
+def tighten(path: Path) -> None:
+    """Take off a file what is looser than 0600, as git may have checked it out."""
+    with reporting("change the mode of", path):
+        mode = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode)
+        if mode & ~FILE_MODE:
+            path.chmod(mode & FILE_MODE)
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """`pwrite` until everything is written."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def shown(path: Path) -> str:
+    """A path for a message."""
+    return quote(str(path), 200)
+
+
+@contextlib.contextmanager
+def reporting(doing: str, path: Path) -> Iterator[None]:
+    """Turn the system's refusals into errors that name the file."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"Could not {doing} {shown(path)}", _explained(error)) from None
+    except ValueError:  # a NUL, or a surrogate that stands for no byte
+        raise FileError(f"Could not {doing} {shown(path)}", "No file can have this name.") from None
+
+
+def _explained(error: OSError) -> str:
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno == errno.ELOOP:
+        return f"{reason}: a symbolic link is not followed here, or the links form a loop."
+    return f"{reason}."
+
+
+def _read(path: Path, limit: int, flags: int) -> bytes:
+    with reporting("read", path):
+        fd = os.open(path, flags)
+        with _closing(fd):
+            found = os.fstat(fd)
+            data = _up_to(fd, limit + 1) if stat.S_ISREG(found.st_mode) else b""
+    if not stat.S_ISREG(found.st_mode) or (data and not found.st_size):
+        raise FileError(
+            f"Could not read {shown(path)}", f"It is {_kind(found.st_mode)}, not a file on a disk."
+        )
+    if len(data) > limit:
+        raise FileError(f"Could not read {shown(path)}", f"It is larger than {limit:,} bytes.")
+    return data
+
+
+def _up_to(fd: int, size: int) -> bytes:
+    with os.fdopen(os.dup(fd), "rb") as stream:
+        return stream.read(size) or b""  # None where a file of the kernel's would make us wait
+
+
+def _kind(mode: int) -> str:
+    names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFREG: "made up by the kernel (/proc)"}
+    return names.get(stat.S_IFMT(mode), "a device")
+
+
+def _taken_by_another(fd: int) -> bytes | None:
+    """None once the lock is ours, else the holder's note."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(fd, 4096, 0)
+    return None
+
+
+@contextlib.contextmanager
+def _taken_back(path: Path) -> Iterator[None]:
+    """Take a file away again where what follows fails."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _closing(fd: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(fd)

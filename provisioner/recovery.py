@@ -1,0 +1,171 @@
+"""What became of an operation that has no usable answer: pure, from the journal, the state and the list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from provisioner.model import App, AppSpec, Listing
+from provisioner.name import fold
+from provisioner.operation import Answer, OpenOperation, Sight
+from provisioner.phases import Event, Kind, Phase
+from provisioner.state import AppRecord
+from provisioner.text import quote
+
+_SLACK = timedelta(seconds=1)  # `Date` is whole seconds, `created_at` is not
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The manifest's `recovery`: whether strong evidence is acted on, and how long a request may be late."""
+
+    auto: bool = True
+    settle: timedelta = timedelta(seconds=60)
+
+
+DEFAULT_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One piece of evidence, in words, and whether it holds."""
+
+    text: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found: the event for the table, the app in question, and the evidence where it was weighed."""
+
+    event: Event
+    app: App | None = None
+    evidence: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is known when an operation is looked into."""
+
+    listing: Listing
+    organization_id: str | None
+    recorded: Collection[str]  # ids in the state
+    wanted: bool  # whether the manifest still has the address
+    rules: Rules
+
+
+def find(entry: OpenOperation, record: AppRecord | None, scene: Scene) -> Finding:
+    """The event that the next run goes on with."""
+    if record and record.secret and record.secret.operation == entry.operation.id:
+        return Finding(Event.ALREADY, record.app)
+    match entry.step.phase:
+        case Phase.CREATING | Phase.CREATING_AGAIN | Phase.CREATED | Phase.REPLACING:
+            return _created(entry, scene)
+        case Phase.ROTATED:
+            return _rotated(entry, scene)
+        case Phase.DELETING | Phase.DELETING_OLD:
+            return _deleted(entry, scene)
+        case _:
+            return Finding(Event.RESTART, _by_id(scene.listing.apps, entry.step.app_id))
+
+
+def _created(entry: OpenOperation, scene: Scene) -> Finding:
+    answer = entry.step.answer
+    app = _by_id(scene.listing.apps, answer.app_id) if answer else None
+    if answer and app and answers_for(answer, app):
+        return Finding(Event.FITS, app)
+    spec = _spec(entry)
+    holders = [app for app in scene.listing.apps if fold(app.name) == fold(spec.name)]
+    if not holders:
+        return Finding(_absent(entry, scene))
+    if len(holders) > 1:
+        return Finding(Event.UNSURE, holders[0], (Check("only one app has that name", holds=False),))
+    evidence = tuple(weigh(spec, holders[0], entry.sight, scene))
+    strong = all(check.holds for check in evidence)
+    return Finding(Event.OURS if strong and scene.rules.auto else Event.UNSURE, holders[0], evidence)
+
+
+def _absent(entry: OpenOperation, scene: Scene) -> Event:
+    """Asked for again; where nobody wants it any more it is closed, once nothing can be late."""
+    if scene.wanted or entry.operation.kind is Kind.REPLACE:
+        return Event.ABSENT
+    return Event.UNWANTED if settled(entry.step.since, scene) else Event.UNSURE
+
+
+def _rotated(entry: OpenOperation, scene: Scene) -> Finding:
+    answer, app = entry.step.answer, _by_id(scene.listing.apps, entry.step.app_id)
+    if app is None:
+        return Finding(Event.MISSING)
+    whole = answer is not None and answer.complete and answer.status == 200
+    fits = whole and answer is not None and answer.hint == app.client_secret_hint
+    return Finding(Event.FITS if fits else Event.DIFFERS, app)
+
+
+def _deleted(entry: OpenOperation, scene: Scene) -> Finding:
+    app = _by_id(scene.listing.apps, entry.operation.app.id if entry.operation.app else None)
+    if app is None:
+        return Finding(Event.GONE)
+    return Finding(Event.KEPT if scene.wanted and entry.operation.kind is Kind.DELETE else Event.THERE, app)
+
+
+def answers_for(answer: Answer, app: App) -> bool:
+    """Whether a sealed answer to a create is this app's: a whole 201 with the same ids and hint."""
+    seen = (answer.app_id, answer.client_id, answer.hint)
+    return (
+        answer.complete and answer.status == 201 and seen == (app.id, app.client_id, app.client_secret_hint)
+    )
+
+
+def weigh(spec: AppSpec, app: App, sight: Sight | None, scene: Scene) -> Iterable[Check]:
+    """Whose is it? All of these together are strong evidence that our lost request made it."""
+    ids, began = (sight.ids, sight.date) if sight else (None, None)
+    yield Check("it was not there before we asked", ids is not None and app.id not in ids)
+    yield Check("it is in no other record", app.id not in scene.recorded)
+    same = scene.organization_id in (None, app.organization_id)
+    yield Check("it is of the state's organization", same)
+    within = _within(app.created_at, began, scene.listing.date)
+    yield Check(f"it was made between our asking ({began}) and this look ({scene.listing.date})", within)
+    yield Check(f"its name is {quote(spec.name, 80)}", app.name == spec.name)
+    yield Check("its redirect URIs are those we asked for", set(app.redirect_uris) == set(spec.redirect_uris))
+    if spec.scopes is not None:
+        yield Check("its scopes are those we asked for", set(app.scopes) == set(spec.scopes))
+    yield Check("it is active", app.is_active)
+    yield Check("it was never updated", app.updated_at is None)
+
+
+def settled(since: str | None, scene: Scene) -> bool:
+    """Whether by the server's clock nothing sent after `since` can still be on its way. Unknown is no."""
+    start, now = http_date(since), http_date(scene.listing.date)
+    return start is not None and now is not None and now >= start + scene.rules.settle
+
+
+def http_date(text: str | None) -> datetime | None:
+    """The moment of a `Date` header (RFC 9110 §5.6.7); None where there is none to be had."""
+    if text is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _within(created_at: str, began: str | None, ended: str | None) -> bool:
+    """Both ends are the server's own clock: ours may be wrong by days."""
+    start, end = http_date(began), http_date(ended)
+    if start is None or end is None:
+        return False
+    return start - _SLACK <= datetime.fromisoformat(created_at) <= end + _SLACK
+
+
+def _by_id(apps: Iterable[App], app_id: str | None) -> App | None:
+    return next((app for app in apps if app.id == app_id), None) if app_id else None
+
+
+def _spec(entry: OpenOperation) -> AppSpec:
+    spec = entry.operation.spec
+    if spec is None:
+        raise ValueError(f"{entry.operation.id} is a create without what to create")
+    return spec

@@ -1,0 +1,164 @@
+"""Bytes to sealed bytes and back, with age (age-encryption.org/v1). No files, no environment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyrage
+
+from provisioner.errors import Problem, SealingError
+from provisioner.model import Secret
+from provisioner.text import quote
+
+PRIVATE_PREFIX = "AGE-SECRET-KEY-"
+_KINDS = "an age X25519 recipient (age1…) or an SSH public key (ssh-ed25519 …, ssh-rsa …)"
+_ACCEPTED_SSH = ("ssh-ed25519 ", "ssh-rsa ")
+_OPENSSH_BODY = "b3BlbnNzaC1rZXkt"  # how base64 spells "openssh-key-", when its BEGIN line was left behind
+_AGE_FILES = (b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED FILE-----")
+_IDENTITY_HINT = "Make one with `provisioner init` or age-keygen, or copy yours again, whole."
+_UNSUPPORTED = {
+    "ecdsa-": "an ECDSA key (ecdsa-sha2-…)",
+    "sk-": "an SSH key that needs its hardware (sk-…)",
+    "ssh-": "an SSH key other than ssh-ed25519 and ssh-rsa",
+    "age1": "a recipient of a plugin or of a newer type (age1NAME1…)",
+}
+
+
+def check_recipient(text: str) -> Problem | None:
+    """What is wrong with a recipient, if anything. A private key is never shown."""
+    if PRIVATE_PREFIX in text.upper() or "PRIVATE KEY" in text or _OPENSSH_BODY in text:
+        return Problem(
+            "This is a private key, and it has now been written where it does not belong.",
+            "Treat the key as known to others: make a new one, and put its public half (age1…) here.",
+            secret=True,
+        )
+    if not text.isprintable():
+        return Problem(
+            "A recipient is one line, without control characters.",
+            "Make each an item of its own.",
+            secret=True,
+        )
+    with contextlib.suppress(pyrage.RecipientError):
+        _recipient(text)
+        return None
+    return _explained(text)
+
+
+def _recipient(text: str) -> Any:
+    if text.startswith(_ACCEPTED_SSH):
+        return pyrage.ssh.Recipient.from_str(text)
+    return pyrage.x25519.Recipient.from_str(text)
+
+
+def _explained(text: str) -> Problem:
+    if text.startswith("age1") and text.rfind("1") == 3:  # Bech32: what stands before the last 1 is the type
+        return Problem(
+            "The checksum of this age recipient does not fit.", "Copy the whole line again: age1 and 58 more."
+        )
+    if text.startswith(_ACCEPTED_SSH):
+        return Problem(
+            "This SSH public key is damaged, or it is RSA of less than 2,048 bits.",
+            "Copy the whole line of the .pub file again.",
+        )
+    kind = next((name for start, name in _UNSUPPORTED.items() if text.startswith(start)), None)
+    if kind:
+        return Problem(f"This is {kind}, which is not sealed to here.", f"Use {_KINDS}.")
+    return Problem("This is not a recipient.", f"Use {_KINDS}.", secret=True)
+
+
+class Sealer:
+    """Seals to every one of `recipients`; made once a run and kept, so that it cannot fail half-way."""
+
+    def __init__(self, recipients: Iterable[str]) -> None:
+        self.recipients = tuple(recipients)
+        for number, text in enumerate(self.recipients, 1):
+            problem = check_recipient(text)
+            if problem:
+                found = "It is not shown" if problem.secret else f"It is {quote(text, 80)}"
+                raise SealingError(
+                    f"Recipient {number} of {len(self.recipients)} cannot be used",
+                    f"{problem.rule} {found}.",
+                    problem.remedy,
+                )
+        if not self.recipients:
+            raise SealingError(
+                "Nobody could read the secrets: there are no recipients",
+                "Each client secret is shown once and is kept sealed to its readers.",
+                "Run `provisioner init`, or name recipients in the manifest under state.recipients.",
+            )
+        self._keys = [_recipient(text) for text in self.recipients]
+
+    def seal(self, content: Secret) -> str:
+        """`content` as an armored age file, which `age --decrypt` opens too."""
+        with contextlib.suppress(pyrage.EncryptError):
+            return str(pyrage.encrypt(content.reveal(), self._keys, armored=True), "ascii")
+        raise SealingError("The secret could not be sealed")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Identity:
+    """A private key; `public` is its other half, None for an SSH key, which does not tell."""
+
+    key: Any
+    public: str | None
+
+
+def generate_identity() -> tuple[Secret, str]:
+    """A new private key, as `age-keygen` writes it, and its public half."""
+    key = pyrage.x25519.Identity.generate()
+    return Secret(str(key).encode("ascii")), str(key.to_public())
+
+
+def identities_from(content: Secret) -> tuple[Identity, ...]:
+    """The keys of an identity file: age's (lines, # comments) or one SSH private key."""
+    data = content.reveal()
+    if b"PRIVATE KEY-----" in data:
+        return (Identity(_ssh_identity(data), None),)
+    if data.startswith(_AGE_FILES):
+        raise SealingError(
+            "The identity file is itself encrypted",
+            "It needs a passphrase or another key, and provisioner asks for none.",
+            "Open it with `age --decrypt`, and give what comes out in SOPS_AGE_KEY.",
+        )
+    lines = [(number, line.strip()) for number, line in enumerate(data.splitlines(), 1)]
+    found = tuple(_age_identity(*item) for item in lines if item[1] and not item[1].startswith(b"#"))
+    if not found:
+        raise SealingError(
+            "The identity file holds no identity", "It is empty, or nothing but comments.", _IDENTITY_HINT
+        )
+    return found
+
+
+def _ssh_identity(data: bytes) -> Any:
+    with contextlib.suppress(pyrage.IdentityError):
+        return pyrage.ssh.Identity.from_buffer(data)
+    raise SealingError(
+        "The SSH private key cannot be used",
+        "It needs a passphrase, is neither ssh-ed25519 nor ssh-rsa, or is damaged.",
+        "Use an age identity (`provisioner init` makes one), or an SSH key without a passphrase.",
+    )
+
+
+def _age_identity(number: int, line: bytes) -> Identity:
+    with contextlib.suppress(pyrage.IdentityError, UnicodeDecodeError):  # the second holds the line
+        key = pyrage.x25519.Identity.from_str(line.decode("ascii"))
+        return Identity(key, str(key.to_public()))
+    raise SealingError(
+        f"Line {number} of the identity file is not an age identity",
+        f"Each line is {PRIVATE_PREFIX}1…, a comment (#) or empty. It is not shown: it may be a secret.",
+        _IDENTITY_HINT,
+    )
+
+
+def open_sealed(sealed: str, identities: Iterable[Identity]) -> Secret:
+    """What was sealed, for one of its readers."""
+    with contextlib.suppress(pyrage.DecryptError, UnicodeEncodeError):
+        return Secret(pyrage.decrypt(sealed.encode("ascii"), [identity.key for identity in identities]))
+    raise SealingError(
+        "None of your identities opens this secret",
+        "It was sealed to other recipients, or the sealed text is damaged.",
+        "Point PROVISIONER_AGE_KEY_FILE at an identity of one of its recipients.",
+    )

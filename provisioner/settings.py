@@ -1,0 +1,98 @@
+"""The environment as frozen settings. The only reader of `os.environ`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provisioner.model import Secret
+
+VARIABLE_PREFIX = "PROVISIONER_VAR_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says, read once. Empty variables count as unset."""
+
+    api_key: Secret | None = None
+    api_key_file: Path | None = None
+    base_url: str | None = field(default=None, repr=False)  # it may hold a password, as a proxy's may
+    recipients: tuple[str, ...] = field(default=(), repr=False)  # somebody may have put a private key there
+    recipients_from: str = ""
+    identity_file: Path | None = None
+    identity_text: Secret | None = None
+    config_folder: Path = Path("provisioner")
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    log_level: str | None = None
+    log_path: Path | None = None
+    colour: bool | None = None  # None: as the terminal is
+    authorities: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def own_identity(self) -> Path:
+        """Where `init` puts the identity that it makes."""
+        return self.config_folder / "identity.txt"
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment (or one given instead of it)."""
+    given = os.environ if environment is None else environment
+    env = {name: value for name, value in given.items() if value}
+    recipients_from = _first(env, "PROVISIONER_AGE_RECIPIENTS", "SOPS_AGE_RECIPIENTS")
+    identity_from = _first(env, "PROVISIONER_AGE_KEY_FILE", "SOPS_AGE_KEY_FILE")
+    return Settings(
+        api_key=_secret(env, "METEROID_API_KEY"),
+        api_key_file=_path(env, "METEROID_API_KEY_FILE"),
+        base_url=env.get("METEROID_BASE_URL"),
+        recipients=tuple(_split(env.get(recipients_from, ""))),
+        recipients_from=recipients_from,
+        identity_file=_path(env, identity_from),
+        identity_text=_secret(env, "SOPS_AGE_KEY"),
+        config_folder=_config_folder(env),
+        variables={
+            name.removeprefix(VARIABLE_PREFIX): value
+            for name, value in env.items()
+            if name.startswith(VARIABLE_PREFIX)
+        },
+        log_level=env.get("PROVISIONER_LOG"),
+        log_path=_path(env, "PROVISIONER_LOG_PATH"),
+        colour=_colour(env),
+        authorities={name: env[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in env},
+        proxies={name: value for name, value in env.items() if name.lower().endswith("_proxy")},
+    )
+
+
+def _first(env: Mapping[str, str], *names: str) -> str:
+    return next((name for name in names if name in env), "")
+
+
+def _secret(env: Mapping[str, str], name: str) -> Secret | None:
+    value = env.get(name)
+    return None if value is None else Secret(value.encode("utf-8", "surrogateescape"))
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    value = env.get(name)
+    return None if value is None else Path(value)
+
+
+def _split(text: str) -> list[str]:
+    """Recipients are separated by commas, as SOPS has it, or by line breaks; SSH keys hold spaces."""
+    return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
+
+
+def _config_folder(env: Mapping[str, str]) -> Path:
+    """$XDG_CONFIG_HOME/provisioner, else ~/.config/provisioner (XDG Base Directory Specification).
+
+    A relative $XDG_CONFIG_HOME is not valid and is passed over, as that says.
+    """
+    base = Path(env.get("XDG_CONFIG_HOME", ""))
+    return (base if base.is_absolute() else Path(env.get("HOME", "/")) / ".config") / "provisioner"
+
+
+def _colour(env: Mapping[str, str]) -> bool | None:
+    """NO_COLOR wins over FORCE_COLOR (no-color.org)."""
+    return False if "NO_COLOR" in env else True if "FORCE_COLOR" in env else None

@@ -1,0 +1,271 @@
+"""The state as a folder: one small file per app, a journal, a lock."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from provisioner.errors import FileError, LockedError, StateError
+from provisioner.files import Files, Slot, locked, reporting, shown, tighten
+from provisioner.journal import (
+    framed,
+    frames,
+    operation_from,
+    operation_to,
+    sight_from,
+    sight_to,
+    step_from,
+    step_to,
+)
+from provisioner.model import KEY, Address
+from provisioner.operation import OpenOperation, Operation, Sight, Step
+from provisioner.state import AppRecord, Header, State, header_from, header_to, record_from, record_to
+from provisioner.text import escape, quote
+
+_FILE_LIMIT = 16 * 1024 * 1024
+_ENTRY_LIMIT = 4 * 1024 * 1024  # what is written must be readable again, in a record too
+_SPARE = 64 * 1024  # for the recipients' stanzas and what the answer shows in clear
+_SEALED_GROWTH = 2  # armor is 4/3 of the bytes, and a line break in 64
+_HEADER_OR_LOCK = re.compile(r"state\.json|\.lock")
+_RECORD = re.compile(rf"{KEY.pattern}\.json")
+_ENTRY = re.compile(r"op_[0-9a-z]{1,64}\.op")
+_SIGHT = re.compile(r"run_[0-9a-z]{1,64}\.sight")
+_JOURNAL = re.compile(f"{_ENTRY.pattern}|{_SIGHT.pattern}")
+_ATOMIC = rf"(?:state\.json|\.gitignore|{_RECORD.pattern}|{_SIGHT.pattern})\.[0-9a-f]{{8}}"
+_LEFTOVER = re.compile(rf"\.(?:{_ATOMIC}|{_ENTRY.pattern})\.tmp")
+_IGNORED = (
+    b"# What one machine alone needs; the records beside it are to be committed.\n.lock\n.journal/\n.*.tmp\n"
+)
+_FIRST_FRAMES = 2  # written together: the operation, and its first step
+_POLL = 0.1  # seconds between two tries for the lock
+
+
+class DirectoryStore:
+    """A StateStore in `folder`; the folder is made by the first write."""
+
+    def __init__(self, folder: Path, files: Files | None = None) -> None:
+        self._folder = folder
+        self._apps = folder / "apps"
+        self._journal = folder / ".journal"
+        self._header = folder / "state.json"
+        self._files = files or Files()
+
+    def read(self) -> State:
+        """The whole state. What is damaged, half-written or foreign is an error.
+
+        The journal comes first: an operation is closed after its record is written, so a reader without the
+        lock may see both, but never neither.
+        """
+        open_operations = tuple(self._open_operations())
+        records = {record.address: record for record in self._records()}
+        if not os.path.lexists(self._header):
+            if records or open_operations:
+                raise StateError(
+                    f"The state cannot be trusted: {shown(self._header)} is missing",
+                    "There are records beside it, so this is not an empty state.",
+                    "Bring the file back from version control or a backup, then run `provisioner plan`.",
+                )
+            return State()
+        header = header_from(self._files.read(self._header, _FILE_LIMIT), str(self._header))
+        for entry in open_operations:
+            if entry.operation.lineage != header.lineage:
+                raise StateError(
+                    f"The state cannot be trusted: {shown(self._journal)}",
+                    f"Its entry {entry.operation.id} belongs to another lineage than {shown(self._header)}.",
+                    "One of the two was exchanged: bring back the one that belongs to the other.",
+                )
+        return State(header, MappingProxyType(records), open_operations)
+
+    @contextlib.contextmanager
+    def lock(self, operation: str, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the state for `operation`, alone, waiting up to `timeout` seconds for it.
+
+        What git checked out looser is tightened.
+        """
+        self._files.folder(self._folder)
+        note = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "operation": operation,
+            "since": int(time.time()),
+        }
+        until = time.monotonic() + timeout
+        while True:
+            with locked(self._folder / ".lock", json.dumps(note).encode()) as holder:
+                if holder is None:
+                    self._tidy()
+                    yield
+                    self._forget_sights()
+                    return
+                if time.monotonic() >= until:
+                    raise LockedError(*_held(holder))
+            time.sleep(_POLL)
+
+    def write_header(self, header: Header) -> None:
+        """Write what the state belongs to."""
+        self._files.folder(self._folder)
+        self._files.write(self._header, header_to(header))
+
+    def write_record(self, record: AppRecord) -> None:
+        """Write one app's record."""
+        self._files.folder(self._apps)
+        self._files.write(self._path(record.address), record_to(record))
+
+    def delete_record(self, address: Address) -> None:
+        """Take one app's record away."""
+        self._files.remove(self._path(address))
+
+    def write_sight(self, sight: Sight) -> None:
+        """Write what a run saw before its first write."""
+        self._files.folder(self._journal)
+        self._files.write(self._journal / f"{sight.run}.sight", sight_to(sight))
+
+    def open_operation(self, operation: Operation, step: Step, reply_bytes: int) -> JournalEntry:
+        """Make an entry, or write it anew, with room for the sealed form of an answer of `reply_bytes`."""
+        first = framed(operation_to(operation)) + framed(step_to(step))
+        size = len(first) + _SEALED_GROWTH * reply_bytes + _SPARE
+        if size > _ENTRY_LIMIT:
+            raise StateError(
+                f"{operation.address} is too large to be asked for",
+                f"Its journal entry would take {size:,} bytes; the limit is {_ENTRY_LIMIT:,}.",
+                "Give it fewer or shorter redirect URIs and scopes.",
+            )
+        self._files.folder(self._journal)
+        slot = self._files.slot(self._entry(operation.id), first, size)
+        return JournalEntry(self, operation.id, slot, len(first))
+
+    def close_operation(self, operation_id: str) -> None:
+        """Take a journal entry away."""
+        self._files.remove(self._entry(operation_id))
+
+    def _path(self, address: Address) -> Path:
+        return self._apps / f"{address.key}.json"
+
+    def _entry(self, operation_id: str) -> Path:
+        return self._journal / f"{operation_id}.op"
+
+    def _records(self) -> Iterator[AppRecord]:
+        for path, data in self._contents(self._apps, ".json"):
+            yield record_from(data, str(path), path.name.removesuffix(".json"))
+
+    def _open_operations(self) -> Iterator[OpenOperation]:
+        contents = self._contents(self._journal, ".sight")
+        sights = {path.name: sight_from(data, str(path)) for path, data in contents}
+        for path, data in self._contents(self._journal, ".op"):
+            yield _open_operation(path, data, sights)
+
+    def _contents(self, folder: Path, suffix: str) -> Iterator[tuple[Path, bytes]]:
+        """The files of one kind; one that a running apply takes away meanwhile is no error."""
+        for path in _listed(folder):
+            if not path.name.endswith(suffix) or path.name.startswith("."):
+                continue
+            try:
+                data = self._files.read(path, _FILE_LIMIT)
+            except FileError:
+                if os.path.lexists(path):
+                    raise
+                continue
+            yield path, data
+
+    def _tidy(self) -> None:
+        """Under the lock: remove what killed writes left, and tighten what was checked out looser."""
+        own = {self._folder: _HEADER_OR_LOCK, self._apps: _RECORD, self._journal: _JOURNAL}
+        if not os.path.lexists(self._folder / ".gitignore"):
+            self._files.write(self._folder / ".gitignore", _IGNORED)
+        self._forget_sights()
+        for folder, pattern in own.items():
+            if not folder.is_dir():
+                continue
+            self._files.folder(folder)
+            for path in _listed(folder):
+                if _LEFTOVER.fullmatch(path.name):
+                    self._files.remove(path)
+                elif pattern.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                    tighten(path)
+
+    def _forget_sights(self) -> None:
+        """What a run saw is of use to its open operations alone."""
+        inside = _listed(self._journal)
+        if any(_ENTRY.fullmatch(path.name) for path in inside):
+            return
+        for path in inside:
+            if _SIGHT.fullmatch(path.name):
+                self._files.remove(path)
+
+
+class JournalEntry:
+    """An open operation in its pre-allocated file."""
+
+    def __init__(self, store: DirectoryStore, operation_id: str, slot: Slot, end: int) -> None:
+        self._store = store
+        self._id = operation_id
+        self._slot = slot
+        self._end = end
+
+    def step(self, step: Step) -> None:
+        """Make how far it has come durable."""
+        frame = framed(step_to(step))
+        self._slot.write(frame, self._end)
+        self._end += len(frame)
+
+    def close(self) -> None:
+        """The operation is over."""
+        self._slot.close()
+        self._store.close_operation(self._id)
+
+    def leave(self) -> None:
+        """The operation stays open for the next run."""
+        self._slot.close()
+
+
+def _open_operation(path: Path, data: bytes, sights: Mapping[str, Sight]) -> OpenOperation:
+    """An entry: its first frame is the operation, and the last whole one says how far it has come."""
+    if not _ENTRY.fullmatch(path.name):
+        raise StateError(
+            f"The journal has a file that is none of its entries: {shown(path)}",
+            "Only provisioner puts files there, under names that it gives itself.",
+            "Move it elsewhere if it is yours; bring its name back if it is an entry.",
+        )
+    whole = list(frames(data))
+    if len(whole) < _FIRST_FRAMES:
+        raise StateError(
+            f"The journal cannot be trusted: {shown(path)}",
+            "Its first frames are damaged, so what an earlier run asked for is not known.",
+            "Bring the file back from a backup; do not delete it before you know what it was for.",
+        )
+    operation = operation_from(whole[0], str(path))
+    if path.name != f"{operation.id}.op":
+        raise StateError(
+            f"The journal has an entry under another's name: {shown(path)}",
+            f"It says that it is {quote(operation.id, 80)}.",
+            "Give the file its name back.",
+        )
+    return OpenOperation(operation, step_from(whole[-1], str(path)), sights.get(f"{operation.sight}.sight"))
+
+
+def _listed(folder: Path) -> list[Path]:
+    with reporting("read the folder", folder):
+        try:
+            return sorted(folder.iterdir())
+        except FileNotFoundError:
+            return []
+
+
+def _held(note: bytes) -> tuple[str, str, str]:
+    """Who holds the lock, for the message; a note that cannot be read is no reason to go on."""
+    hint = "Wait until it is done; a run that was killed leaves no lock behind."
+    try:
+        holder = json.loads(note)
+        age = max(0, int(time.time()) - int(holder["since"]))
+        who = f"process {int(holder['pid'])} on {escape(str(holder['host']), 80)}"
+        what = f"`provisioner {escape(str(holder['operation']), 80)}`"
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return "The state is locked", "Another run holds it; its note cannot be read.", hint
+    return "The state is locked", f"{what} holds it: {who}, for {age} s.", hint
