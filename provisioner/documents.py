@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, NoReturn
 
 from provisioner.errors import StateError
 from provisioner.model import App, AppSpec
-from provisioner.reply import UnusableError, app_from
+from provisioner.reply import UnusableError, app_from, is_moment
 from provisioner.text import quote
 
 FORMAT = 1
@@ -110,11 +109,7 @@ def flag(value: Any, where: str, what: str) -> bool:
 def moment(value: Any, where: str, what: str) -> str | None:
     """`value` as a date and time with its offset (RFC 3339), or None."""
     text = optional(value, where, what)
-    try:
-        good = text is None or datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        good = False
-    if not good:
+    if text is not None and not is_moment(text):
         refuse(where, f"{what} is not a date and time with its offset")
     return text
 

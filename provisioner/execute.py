@@ -278,7 +278,7 @@ class Course:
     def _unsettled_until(self) -> str | None:
         if not self._known.step.unsettled:
             return None
-        now = self._setting.server_now() or datetime.now(UTC)
+        now = self._setting.server_now() or datetime.fromisoformat(self._ports.clock.now())
         return (now + self._setting.rules.settle).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _remove_record(self) -> Event:

@@ -14,7 +14,7 @@ from provisioner.model import App, AppSpec, Secret
 APP_ID = re.compile(r"app_[0-9A-Za-z]{1,64}")
 ORGANIZATION_ID = re.compile(r"org_[0-9A-Za-z]{1,64}")
 _VSCHAR = re.compile(r"[\x20-\x7e]{1,1024}")  # RFC 6749 appendix A.1 and A.2: client_id and client_secret
-_MOMENT = re.compile(  # RFC 3339 §5.6
+_MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _TEXT_LIMIT = 8192
@@ -85,6 +85,15 @@ def valid_app_id(text: str) -> str:
     return text
 
 
+def is_moment(text: str) -> bool:
+    """Whether `text` is a date and time with its offset (RFC 3339 §5.6)."""
+    if _MOMENT.fullmatch(text):
+        with contextlib.suppress(ValueError):  # a 13th month
+            datetime.fromisoformat(text.upper())
+            return True
+    return False
+
+
 def _mapping(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UnusableError(f"{what} is not an object")
@@ -128,11 +137,9 @@ def _flag(fields: dict[str, Any], name: str) -> bool:
 
 def _moment(fields: dict[str, Any], name: str) -> str:
     value = _text(fields, name)
-    if _MOMENT.fullmatch(value):
-        with contextlib.suppress(ValueError):  # a 13th month
-            datetime.fromisoformat(value.upper())
-            return value
-    raise UnusableError(f"{name} is not a date and time with its offset (RFC 3339)")
+    if not is_moment(value):
+        raise UnusableError(f"{name} is not a date and time with its offset (RFC 3339)")
+    return value
 
 
 def _secret(fields: dict[str, Any]) -> Secret:

@@ -1,4 +1,4 @@
-"""Draw docs/plan.svg: a real plan, against a sandbox, as a terminal shows it."""
+"""Draw docs/plan.svg, or the file that is named: a real plan, against a sandbox, as a terminal shows it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ apps:
 """
 
 
-def main() -> None:
+def main(target: Path = TARGET) -> None:
     """Apply one manifest, plan another, and draw what the plan prints."""
     with tempfile.TemporaryDirectory() as folder, running() as server:
         path = Path(folder)
@@ -53,7 +53,7 @@ def main() -> None:
         provisioner("apply", "--auto-approve")
         (path / "apps.yaml").write_text(AFTER)
         shown = provisioner("plan")
-    TARGET.write_text(drawn("$ provisioner plan\n" + shown))
+    target.write_text(drawn("$ provisioner plan\n" + shown))
 
 
 def drawn(ansi: str) -> str:
@@ -66,4 +66,4 @@ def drawn(ansi: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:2]))

@@ -123,12 +123,13 @@ def test_init_takes_the_key_file_that_is_named_before_all_others(
     assert works(sandbox, provisioner)
 
 
+@pytest.mark.parametrize("name", ["keys", "new/folder/keys"])
 def test_init_makes_the_key_file_that_is_named_where_it_is_not_there(
-    provisioner, sandbox, monkeypatch, clean_environment
+    provisioner, sandbox, monkeypatch, clean_environment, name: str
 ) -> None:
-    monkeypatch.setenv("SOPS_AGE_KEY_FILE", "new/keys")
-    assert '"new/keys"' in provisioner("init").out
-    assert stat.S_IMODE(Path("new/keys").stat().st_mode) == 0o600
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", name)
+    assert f'"{name}"' in provisioner("init").out
+    assert stat.S_IMODE(Path(name).stat().st_mode) == 0o600
     assert list(clean_environment.rglob("*")) == []
     assert provisioner("apply", "--auto-approve").status == 0
     assert works(sandbox, provisioner)

@@ -29,23 +29,29 @@ TABLE = {
     "redirect_authority": "uri",
     "redirect_uri": "uri redirect_authority",
     "scope": "",
-    "manifest": "model redirect_uri scope name",
+    "duration": "",
+    "manifest": "model redirect_uri scope name duration",
     "desired": "model manifest redirect_uri scope name",
-    "operation": "model",
-    "state": "model operation reply",
+    "phases": "",
+    "operation": "model phases",
+    "documents": "model reply",
+    "state": "model operation reply documents",
+    "journal": "model operation phases documents",
+    "recovery": "model name operation phases state",
     "custody": "model state reply envelope",
     "diff": "model",
-    "plan": "model desired state operation diff name",
-    "planner": "model desired state operation diff name plan",
+    "plan": "model desired state operation diff name recovery",
+    "planner": "model desired state operation diff name plan phases recovery",
     "ports": "model state operation reply",
     "refresh": "model plan ports state",
-    "apply": "model plan ports state operation reply envelope",
-    "recovery": "model plan ports state operation reply envelope",
-    "render": "model state plan",
+    "execute": "model ports state operation reply envelope phases recovery",
+    "apply": "model plan ports state operation reply envelope phases recovery execute",
+    "verification": "model ports state custody",
+    "render": "model state plan verification",
     "meteroid": "model reply endpoint",
     "sealing": "model",
     "files": "",
-    "stores": "model state operation files",
+    "stores": "model state operation files journal",
     "sinks": "model files",
     "settings": "model endpoint",
     "sandbox": "",
@@ -75,7 +81,7 @@ OWNED = {
 }
 
 # Everything left of `apply`: no file, no socket, no clock, no environment, no terminal.
-PURE = set(TABLE) - {"__main__", "apply", "recovery", "meteroid", "files", "stores", "sinks", "settings"}
+PURE = set(TABLE) - {"__main__", "apply", "meteroid", "files", "stores", "sinks", "settings"}
 PURE -= {"sandbox", "cli"}
 IMPURE_MODULES = {"fcntl", "getpass", "logging", "os", "shutil", "signal", "subprocess", "sys", "tempfile"}
 IMPURE_MODULES |= {"asyncio", "http", "multiprocessing", "select", "socket", "ssl", "threading"}

@@ -3,7 +3,6 @@
 import base64
 import json
 import logging
-import random
 import re
 import threading
 import traceback
@@ -26,8 +25,8 @@ from provisioner.model import AppSpec, Introspection, Outcome, Reply, Secret
 from provisioner.reply import reply_limit
 
 CASES = Path(__file__).parent / "cases" / "meteroid"
-TOKEN = f"canary-token-{random.SystemRandom().getrandbits(64):x}"
-CLIENT_SECRET = f"canary-secret-{random.SystemRandom().getrandbits(64):x}"
+TOKEN = "canary-token-506003717a2c3a1"
+CLIENT_SECRET = "canary-secret-94c9741219e53266"
 SPEC = AppSpec("Partner Portal", ("https://portal.example/cb",), ("read", "write"))
 APP = {
     "id": "app_1",

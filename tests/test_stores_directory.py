@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import socket
 import stat
 import struct
-import time
-import zlib
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +18,23 @@ import pytest
 
 from provisioner.errors import EXIT_LOCKED, FileError, LockedError, StateError
 from provisioner.files import Files
+from provisioner.journal import framed, operation_to, sight_to
 from provisioner.model import Address, App, AppSpec
-from provisioner.operation import OpenOperation, Operation, OperationKind, ReplyFrame
+from provisioner.operation import Answer, OpenOperation, Operation, Sight, Step
+from provisioner.phases import Kind, Phase
 from provisioner.ports import StateStore
-from provisioner.state import AppRecord, Header, SealedSecret, State, header_to, operation_to, record_to
+from provisioner.state import AppRecord, Header, SealedSecret, State, header_to, record_to
 from provisioner.stores.directory import DirectoryStore
 
 HEADER = Header("lineage-1", "https://api.meteroid.com", "org_1")
 APP = App("app_1", "org_1", "Portal", "cid", "hint", (), (), True, "2026-01-02T03:04:05Z")
 SECRET = SealedSecret("sealed", "hint", "create", "op_1", "2026-01-02T03:04:06Z")
-CREATE = Operation(
-    "op_1", OperationKind.CREATE, Address("portal"), "lineage-1", AppSpec("Portal", ("https://p.example/cb",))
-)
-REPLY = ReplyFrame(201, True, "sealed " * 20, "app_1", "cid", "hint")
+SIGHT = Sight("run_1", frozenset(["app_0"]), "Fri, 02 Jan 2026 03:04:05 GMT")
+SPEC = AppSpec("Portal", ("https://p.example/cb",))
+CREATE = Operation("op_1", Kind.CREATE, Address("portal"), "lineage-1", SPEC)
+CREATING = Step(Phase.CREATING)
+CREATED = Step(Phase.CREATED, Answer(201, True, "sealed " * 20, "app_1", "cid", "hint"))
+OWN = ["state.json", "apps/portal.json", ".journal/op_1.op", ".journal/run_1.sight"]
 HEAD = struct.calcsize(">II")
 
 
@@ -49,17 +54,14 @@ def store(folder: Path) -> DirectoryStore:
 
 @pytest.fixture
 def journal(folder: Path, store: DirectoryStore) -> Path:
-    """A state with a header, a record, and an open operation that was answered; the journal's file."""
+    """A state with a header, a record, a sight, and an open operation that was answered; that one's file."""
     store.write_header(HEADER)
     store.write_record(record())
-    entry = store.open_operation(CREATE, 1000)
-    entry.answered(REPLY)
+    store.write_sight(SIGHT)
+    entry = store.open_operation(CREATE, CREATING, 1000)
+    entry.step(CREATED)
     entry.leave()
     return folder / ".journal" / "op_1.op"
-
-
-def framed(payload: bytes) -> bytes:
-    return struct.pack(">II", len(payload), zlib.crc32(payload)) + payload
 
 
 def mode(path: Path) -> int:
@@ -143,7 +145,7 @@ def test_whatever_is_made_is_for_its_owner_alone(journal: Path, store: Directory
         found = {str(path.relative_to(folder)): mode(path) for path in folder.rglob("*")}
     assert found == {
         **dict.fromkeys(["apps", ".journal"], 0o700),
-        **dict.fromkeys(["state.json", "apps/portal.json", ".journal/op_1.op", ".lock"], 0o600),
+        **dict.fromkeys([*OWN, ".lock", ".gitignore"], 0o600),
     }
     assert mode(folder) == mode(folder.parent) == 0o700
 
@@ -177,7 +179,7 @@ def test_b63_a_header_that_is_missing_beside_records_is_no_empty_state(
 def test_b63_a_header_that_is_missing_beside_an_open_operation_is_no_empty_state(
     store: DirectoryStore,
 ) -> None:
-    store.open_operation(CREATE, 0).leave()
+    store.open_operation(CREATE, CREATING, 0).leave()
     with pytest.raises(StateError, match="is missing"):
         store.read()
 
@@ -203,9 +205,11 @@ def test_b63_an_operation_of_another_lineage_is_refused(store: DirectoryStore, j
         ("apps/portal.json", b"", "it is empty (0 bytes)"),
         ("apps/portal.json", record_to(record("other")), 'the record of another key than "portal"'),
         ("apps/Portal.json", record_to(record()), "it is not named after a key"),
-        (".journal/op_2.op", framed(b"{}"), "its format is not one that was ever written"),
-        (".journal/op_1.op", framed(operation_to(CREATE)) + framed(b"{}"), "the answer in it lacks field"),
+        (".journal/op_2.op", framed(b"{}") + framed(b"{}"), "its format is not one that was ever written"),
+        (".journal/op_1.op", framed(operation_to(CREATE)) + framed(b"{}"), "a step in it lacks field"),
         (".journal/op_1.op", framed(operation_to(CREATE)) + framed(b"x"), "it is not whole JSON"),
+        (".journal/run_1.sight", sight_to(SIGHT)[:-3], "it is not whole JSON"),
+        (".journal/run_1.sight", b"", "it is empty (0 bytes)"),
     ],
 )
 def test_b63_a_damaged_file_is_named_with_the_check_that_failed(
@@ -218,7 +222,7 @@ def test_b63_a_damaged_file_is_named_with_the_check_that_failed(
     assert check in caught.value.detail
 
 
-@pytest.mark.parametrize("name", ["state.json", "apps/portal.json", ".journal/op_1.op"])
+@pytest.mark.parametrize("name", OWN)
 def test_a_file_of_the_state_that_is_a_link_is_refused_and_its_target_left_alone(
     journal: Path, store: DirectoryStore, folder: Path, tmp_path: Path, name: str
 ) -> None:
@@ -254,56 +258,93 @@ def test_a_file_in_the_place_of_the_folder_is_refused(store: DirectoryStore, fol
 # --- the journal
 
 
-def test_an_operation_is_found_open_until_it_is_closed(store: DirectoryStore) -> None:
+def test_an_operation_is_found_open_at_its_last_step_until_it_is_closed(store: DirectoryStore) -> None:
     store.write_header(HEADER)
-    entry = store.open_operation(CREATE, 1000)
-    assert store.read().open == (OpenOperation(CREATE),)
-    entry.answered(REPLY)
-    assert store.read().open == (OpenOperation(CREATE, REPLY),)
+    entry = store.open_operation(CREATE, CREATING, 1000)
+    assert store.read().open == (OpenOperation(CREATE, CREATING),)
+    for step in (CREATED, replace(CREATED, phase=Phase.ROTATED), Step(Phase.ROTATING_AGAIN)):
+        entry.step(step)
+        assert store.read().open == (OpenOperation(CREATE, step),)
     entry.close()
     assert store.read() == State(HEADER)
 
 
-@pytest.mark.parametrize("answer", [None, REPLY])
-def test_an_operation_that_is_left_stays_open_for_the_next_run(
-    store: DirectoryStore, folder: Path, answer: ReplyFrame | None
-) -> None:
+def test_an_operation_that_is_left_stays_open_for_the_next_run(store: DirectoryStore, folder: Path) -> None:
     store.write_header(HEADER)
-    entry = store.open_operation(CREATE, 1000)
-    if answer is not None:
-        entry.answered(answer)
-    entry.leave()
-    assert DirectoryStore(folder).read().open == (OpenOperation(CREATE, answer),)
+    store.open_operation(CREATE, CREATING, 1000).leave()
+    assert DirectoryStore(folder).read().open == (OpenOperation(CREATE, CREATING),)
     store.close_operation(CREATE.id)
     assert store.read() == State(HEADER)
 
 
+def test_an_entry_that_is_written_anew_stands_for_the_old_one(
+    store: DirectoryStore, folder: Path, journal: Path
+) -> None:
+    again = Step(Phase.CREATING_AGAIN)
+    store.open_operation(CREATE, again, 0).leave()
+    assert store.read().open == (OpenOperation(CREATE, again),)
+    assert sorted(path.name for path in journal.parent.iterdir()) == ["op_1.op", "run_1.sight"]
+
+
+def test_an_entry_that_cannot_be_written_anew_stays_as_it_was(
+    store: DirectoryStore, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(FileError, match="Could not write"):
+            store.open_operation(CREATE, Step(Phase.CREATING_AGAIN), 0)
+    assert store.read().open == (OpenOperation(CREATE, CREATED),)
+
+
 def test_operations_are_found_in_the_order_of_their_ids(store: DirectoryStore) -> None:
     store.write_header(HEADER)
-    delete = Operation("op_0", OperationKind.DELETE, Address("old"), "lineage-1", app=APP)
+    delete = Operation("op_0", Kind.DELETE, Address("old"), "lineage-1", app=APP)
     for operation in (CREATE, delete):
-        store.open_operation(operation, 0).leave()
-    assert store.read().open == (OpenOperation(delete), OpenOperation(CREATE))
+        store.open_operation(operation, CREATING, 0).leave()
+    assert [entry.operation for entry in store.read().open] == [delete, CREATE]
+
+
+def test_an_operation_is_found_with_what_its_own_run_had_seen(store: DirectoryStore) -> None:
+    store.write_header(HEADER)
+    store.write_sight(SIGHT)
+    for number, sight in enumerate(["run_1", "run_2", None]):
+        store.open_operation(replace(CREATE, id=f"op_{number}", sight=sight), CREATING, 0).leave()
+    assert [entry.sight for entry in store.read().open] == [SIGHT, None, None]
+
+
+def test_what_a_run_had_seen_is_kept_while_an_operation_is_open_and_removed_afterwards(
+    store: DirectoryStore, folder: Path, journal: Path
+) -> None:
+    with store.lock("apply"):
+        assert (folder / ".journal" / "run_1.sight").exists()
+    store.close_operation(CREATE.id)
+    (journal.parent / "README").touch()
+    with store.lock("apply"):
+        assert [path.name for path in journal.parent.iterdir()] == ["README"]
 
 
 @pytest.mark.parametrize("size", [0, 1000, 64 * 1024, 1024 * 1024])
 def test_there_is_room_for_the_sealed_form_of_the_largest_answer(store: DirectoryStore, size: int) -> None:
     store.write_header(HEADER)
-    entry = store.open_operation(CREATE, size)
+    entry = store.open_operation(CREATE, CREATING, size)
     sealed = "\n".join(["x" * 64] * (size * 4 // 3 // 64 + 100))  # armor, and a header of 6 KB
-    reply = replace(REPLY, sealed=sealed, hint="\u202e" * 1000)
-    entry.answered(reply)
+    step = Step(Phase.CREATED, Answer(201, True, sealed, "app_1", "cid", "\u202e" * 1000))
+    entry.step(step)
     entry.leave()
-    assert store.read().open == (OpenOperation(CREATE, reply),)
+    assert store.read().open == (OpenOperation(CREATE, step),)
 
 
 def test_an_answer_that_does_not_fit_is_refused_and_the_operation_stays_open(store: DirectoryStore) -> None:
     store.write_header(HEADER)
-    entry = store.open_operation(CREATE, 0)
+    entry = store.open_operation(CREATE, CREATING, 0)
     with pytest.raises(FileError, match="no room"):
-        entry.answered(replace(REPLY, sealed="x" * 100_000))
+        entry.step(Step(Phase.CREATED, Answer(201, True, "x" * 100_000)))
+    entry.step(CREATED)
     entry.leave()
-    assert store.read().open == (OpenOperation(CREATE),)
+    assert store.read().open == (OpenOperation(CREATE, CREATED),)
 
 
 @pytest.mark.parametrize(
@@ -317,14 +358,18 @@ def test_what_could_not_be_read_back_is_refused_before_it_is_asked_for(
     store: DirectoryStore, folder: Path, operation: Operation, size: int
 ) -> None:
     with pytest.raises(StateError, match="portal is too large") as caught:
-        store.open_operation(operation, size)
+        store.open_operation(operation, CREATING, size)
     assert "the limit is 4,194,304" in caught.value.detail
     assert not (folder / ".journal").exists()
 
 
-def frame_ends(data: bytes) -> tuple[int, int]:
-    first = HEAD + struct.unpack_from(">I", data)[0]
-    return first, first + HEAD + struct.unpack_from(">I", data, first)[0]
+def frame_ends(data: bytes) -> list[int]:
+    """Where each frame ends: the operation, its first step, the step with the answer."""
+    ends, at = [], 0
+    for _ in range(3):
+        at += HEAD + struct.unpack_from(">I", data, at)[0]
+        ends.append(at)
+    return ends
 
 
 DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
@@ -338,12 +383,12 @@ def test_an_answer_that_was_torn_at_any_byte_counts_as_none(
     store: DirectoryStore, journal: Path, damage: Callable[[bytes, int], bytes]
 ) -> None:
     whole = journal.read_bytes()
-    first, second = frame_ends(whole)
+    _, first, second = frame_ends(whole)
     for at in range(first, second):
         journal.write_bytes(damage(whole, at))
-        assert store.read().open == (OpenOperation(CREATE),), at
+        assert store.read().open == (OpenOperation(CREATE, CREATING),), at
     journal.write_bytes(damage(whole, second))
-    assert store.read().open == (OpenOperation(CREATE, REPLY),)
+    assert store.read().open == (OpenOperation(CREATE, CREATED),)
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -351,20 +396,20 @@ def test_b63_an_intent_that_is_torn_at_any_byte_is_refused(
     store: DirectoryStore, journal: Path, damage: Callable[[bytes, int], bytes]
 ) -> None:
     whole = journal.read_bytes()
-    for at in range(frame_ends(whole)[0]):
+    for at in range(frame_ends(whole)[1]):
         journal.write_bytes(damage(whole, at))
         with pytest.raises(StateError, match="The journal cannot be trusted") as caught:
             store.read()
-        assert "Its first frame is damaged" in caught.value.detail
+        assert "Its first frames are damaged" in caught.value.detail
         assert "do not delete it" in caught.value.hint
 
 
 def test_a_bit_that_turned_in_an_answer_makes_it_count_as_none(store: DirectoryStore, journal: Path) -> None:
     whole = journal.read_bytes()
-    first, second = frame_ends(whole)
+    _, first, second = frame_ends(whole)
     for at in range(first, second):
         journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert store.read().open == (OpenOperation(CREATE),), at
+        assert store.read().open == (OpenOperation(CREATE, CREATING),), at
 
 
 @pytest.mark.parametrize(
@@ -390,7 +435,7 @@ def test_the_journal_is_read_before_the_records_so_that_an_operation_is_seen_in_
 ) -> None:
     """A plan reads without the lock, while an apply may be writing."""
     store.write_header(HEADER)
-    entry = store.open_operation(CREATE, 0)
+    entry = store.open_operation(CREATE, CREATING, 0)
 
     class Interleaved(Files):
         def read(self, path: Path, limit: int) -> bytes:
@@ -401,22 +446,32 @@ def test_the_journal_is_read_before_the_records_so_that_an_operation_is_seen_in_
             return data
 
     state = DirectoryStore(folder, Interleaved()).read()
-    assert (state.open, list(state.records)) == ((OpenOperation(CREATE),), [Address("portal")])
+    assert (state.open, list(state.records)) == ((OpenOperation(CREATE, CREATING),), [Address("portal")])
+
+
+def test_a_file_that_an_apply_takes_away_while_the_state_is_read_is_no_error(
+    store: DirectoryStore, folder: Path, journal: Path
+) -> None:
+    class Interleaved(Files):
+        def read(self, path: Path, limit: int) -> bytes:
+            if path.parent != folder:
+                path.unlink()
+            return super().read(path, limit)
+
+    assert DirectoryStore(folder, Interleaved()).read() == State(HEADER)
 
 
 # --- the lock
 
 
 def test_another_run_is_told_who_holds_the_state(store: DirectoryStore, folder: Path) -> None:
-    with store.lock("apply"):
-        time.sleep(0.01)
-        with pytest.raises(LockedError) as caught, DirectoryStore(folder).lock("apply"):
-            pytest.fail("two hold it")
+    with store.lock("apply"), pytest.raises(LockedError) as caught, DirectoryStore(folder).lock("apply"):
+        pytest.fail("two hold it")
     error = caught.value
     assert error.exit_code == EXIT_LOCKED == 4
-    assert error.detail == (
-        f"`provisioner apply` holds it: process {os.getpid()} on {socket.gethostname()}, for 0 s."
-    )
+    who = f"process {os.getpid()} on {socket.gethostname()}"
+    assert error.detail.startswith(f"`provisioner apply` holds it: {who}, for ")
+    assert error.detail.endswith((" 0 s.", " 1 s."))
     assert "Wait until it is done" in error.hint
     with store.lock("apply"):
         assert json.loads((folder / ".lock").read_bytes())["pid"] == os.getpid()
@@ -427,6 +482,21 @@ def test_the_lock_is_given_back_after_an_error(store: DirectoryStore) -> None:
         raise RuntimeError
     with store.lock("apply"):
         pass
+
+
+def test_a_run_that_may_wait_gets_the_lock_once_it_is_free(store: DirectoryStore, folder: Path) -> None:
+    with contextlib.ExitStack() as first:
+        first.enter_context(store.lock("apply"))
+        release = threading.Timer(0.05, first.close)
+        release.start()
+        with DirectoryStore(folder).lock("apply", timeout=30):
+            assert json.loads((folder / ".lock").read_bytes())["operation"] == "apply"
+        release.join()
+
+
+def test_a_run_waits_no_longer_than_it_may(store: DirectoryStore, folder: Path) -> None:
+    with store.lock("apply"), pytest.raises(LockedError), DirectoryStore(folder).lock("apply", timeout=0.01):
+        pytest.fail("two hold it")
 
 
 def test_the_age_of_a_lock_is_told_in_seconds(store: DirectoryStore, folder: Path) -> None:
@@ -483,27 +553,33 @@ def test_a_note_is_shown_escaped_and_cut(store: DirectoryStore, folder: Path) ->
 def test_what_git_checked_out_looser_is_tightened_under_the_lock_and_not_before(
     journal: Path, store: DirectoryStore, folder: Path
 ) -> None:
-    loose = [folder, folder / "apps", folder / ".journal"]
-    own = [folder / "state.json", folder / "apps" / "portal.json", journal]
-    for path, looser in [
-        *((path, 0o755) for path in loose),
-        (own[0], 0o644),
-        (own[1], 0o755),
-        (own[2], 0o666),
-    ]:
-        path.chmod(looser)
+    folders = [folder, folder / "apps", folder / ".journal"]
+    own = [folder / name for name in OWN]
+    looser = [*((path, 0o755) for path in folders), *zip(own, (0o644, 0o755, 0o666, 0o640), strict=True)]
+    for path, loose in looser:
+        path.chmod(loose)
     before = store.read()
-    assert mode(folder) == 0o755
+    assert [mode(path) for path, _ in looser] == [loose for _, loose in looser]
     with store.lock("apply"):
-        assert [mode(path) for path in loose] == [0o700] * 3
-        assert [mode(path) for path in own] == [0o600] * 3
+        assert [mode(path) for path in folders] == [0o700] * 3
+        assert [mode(path) for path in own] == [0o600] * 4
         assert store.read() == before
+
+
+def test_the_folder_tells_git_what_belongs_to_one_machine_alone(store: DirectoryStore, folder: Path) -> None:
+    with store.lock("apply"):
+        lines = (folder / ".gitignore").read_text().splitlines()
+    assert {".lock", ".journal/", ".*.tmp"} <= set(lines)
+    (folder / ".gitignore").write_text("my own\n")
+    with store.lock("apply"):
+        assert (folder / ".gitignore").read_text() == "my own\n"
 
 
 def test_what_killed_writes_left_is_removed_under_the_lock_and_not_read_before(
     journal: Path, store: DirectoryStore, folder: Path
 ) -> None:
-    left = [".state.json.0a1b2c3d.tmp", "apps/.portal.json.0a1b2c3d.tmp", ".journal/.op_1a.op.tmp"]
+    left = [".state.json.0a1b2c3d.tmp", "..gitignore.0a1b2c3d.tmp", "apps/.portal.json.0a1b2c3d.tmp"]
+    left += [".journal/.op_1a.op.tmp", ".journal/.run_1.sight.0a1b2c3d.tmp"]
     for name in left:
         (folder / name).write_bytes(b"half")
     before = store.read()

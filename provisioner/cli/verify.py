@@ -1,0 +1,80 @@
+"""`provisioner verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from provisioner.cli.options import manifest_options
+from provisioner.errors import EXIT_ERROR, LockedError, UsageError
+
+if TYPE_CHECKING:
+    from provisioner.model import Address
+    from provisioner.state import AppRecord, State
+    from provisioner.stores.directory import DirectoryStore
+
+
+@click.command()
+@manifest_options
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
+@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+def command(
+    files: Sequence[str],
+    variables: Sequence[str],
+    var_files: Sequence[str],
+    as_json: bool,
+    addresses: Sequence[str],
+) -> int:
+    """Prove that the stored secrets are the live ones, without changing anything at the API.
+
+    Each is opened with your identity and shown to the API's introspection, which says whether it takes it.
+    Exit status 1 unless all are confirmed.
+    """
+    from provisioner.cli.opening import opener
+    from provisioner.cli.output import complain, say
+    from provisioner.cli.workspace import base_url, connect, open_workspace
+    from provisioner.model import Address
+    from provisioner.refresh import check_base_url
+    from provisioner.render.verify_text import verify_json, verify_text
+    from provisioner.verification import Verdict, verify
+
+    wanted = [Address.parse(address) for address in addresses]
+    workspace = open_workspace(files, variables, var_files)
+    state = workspace.store.read()
+    check_base_url(state, base_url(workspace))
+    records = _chosen(state, wanted)
+    for entry in state.open:
+        complain(f"Warning: {entry.operation.address}: an earlier run left {entry.operation.id} open.")
+    open_secret = opener(workspace.settings)
+    with connect(workspace, connections=10) as api:
+        verified = list(verify(records, open_secret, api))
+    say(verify_json(verified) if as_json else verify_text(verified), end="")
+    tried = {item.address for item in verified if item.verdict is Verdict.UNCONFIRMED_UNTIL_NOW}
+    _confirm(workspace.store, [record for record in records if record.address in tried])
+    return 0 if all(item.verdict.good for item in verified) else EXIT_ERROR
+
+
+def _chosen(state: State, wanted: Sequence[Address]) -> list[AppRecord]:
+    unknown = [address for address in wanted if address not in state.records]
+    if unknown:
+        raise UsageError(f"{unknown[0]} is not in the state", "", "`provisioner state list` shows what is.")
+    return [state.records[address] for address in wanted or sorted(state.records)]
+
+
+def _confirm(store: DirectoryStore, records: Iterable[AppRecord]) -> None:
+    """Let the records say that their secrets were tried; another run's changes are left alone."""
+    from provisioner.cli.output import complain
+
+    if not records:
+        return
+    try:
+        with store.lock("verify"):
+            now = store.read().records
+            for record in records:
+                if now.get(record.address) == record and record.secret is not None:
+                    store.write_record(replace(record, secret=replace(record.secret, confirmed=True)))
+    except LockedError as error:
+        complain(f"Note: the records are not marked as confirmed: {error.detail}")

@@ -1,0 +1,36 @@
+"""Verdicts as a table, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from provisioner.text import escape
+from provisioner.verification import Verdict, Verified
+
+
+def verify_text(verified: Sequence[Verified]) -> str:
+    """A line a record, a count, and what to do about secrets that are not live; ends in a newline."""
+    width = max((len(str(item.address)) for item in verified), default=0)
+    lines = [f"{item.address!s:<{width}}  {_verdict(item)}" for item in verified]
+    good = sum(item.verdict.good for item in verified)
+    lines.append(f"\n{good} of {len(verified)} confirmed.")
+    if any(item.verdict is Verdict.WRONG for item in verified):
+        lines.append("A wrong secret was rotated elsewhere, or its record is an old one: it must be rotated.")
+    return "\n".join(lines) + "\n"
+
+
+def verify_json(verified: Sequence[Verified]) -> str:
+    """An object with a verdict an address; ends in a newline."""
+    verdicts = [
+        {"address": str(item.address), "verdict": item.verdict.value, "reason": item.reason or None}
+        for item in verified
+    ]
+    confirmed = all(item.verdict.good for item in verified)
+    return (
+        json.dumps({"format_version": "1.0", "confirmed": confirmed, "verdicts": verdicts}, indent=2) + "\n"
+    )
+
+
+def _verdict(item: Verified) -> str:
+    return item.verdict.value + (f": {escape(item.reason)}" if item.reason else "")
