@@ -118,7 +118,8 @@ def locked(path: Path, note: bytes) -> Iterator[bytes | None]:
     with _closing(fd):
         with reporting("lock", path):
             holder = _taken_by_another(fd)
-            if holder is None:
+        if holder is None:
+            with contextlib.suppress(OSError):  # the lock is held; the note only says by whom
                 os.fchmod(fd, FILE_MODE)
                 os.ftruncate(fd, 0)
                 write_all(fd, note, 0)
