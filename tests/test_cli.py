@@ -180,7 +180,7 @@ def test_a_name_that_exists_remotely_stops_plan_and_apply_with_the_import_comman
     for arguments in (["plan"], ["apply", "--auto-approve"]):
         ran = provisioner(*arguments)
         assert ran.status == 1
-        assert f"provisioner import oauth_app.one {foreign.id}" in ran.out
+        assert f"provisioner import oauth_app.one {foreign.id}" in ran.err
     assert sandbox.calls["create"] == 0
 
 
@@ -202,7 +202,8 @@ BEFORE = [
     "create:html-before",
 ]
 AFTER = ["create:500-after", "create:lost-after", "create:truncated", "create:gzip-garbage",
-         "create:html-after", "create:truncated-no-length", "create:without=client_secret", "create:with=client_secret=3",
+         "create:html-after", "create:truncated-no-length", "create:without=client_secret",
+         "create:with=client_secret=3",
          "create:without=app.id", "create:307-after"]  # fmt: skip
 
 
@@ -262,7 +263,7 @@ def test_with_recovery_ask_nothing_is_taken_over_and_the_evidence_is_shown(
     for _ in range(2):
         again = provisioner("apply", "--auto-approve")
         assert again.status == 1
-        assert "yes  it was not there before we asked" in again.out
+        assert "yes  it was not there before we asked" in again.err
     assert sandbox.calls["rotate"] == 0
     manifest(ONE)
     assert provisioner("apply", "--auto-approve").status == 0
@@ -766,6 +767,25 @@ def on_a_terminal(*arguments: str) -> tuple[int, str]:
         os.close(ours)
         process.communicate(timeout=20)
     return process.returncode, shown.decode()
+
+
+def test_f42_ctrl_c_at_the_prompt_cancels_and_nothing_is_done(provisioner, manifest, sandbox) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "apply"], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        shown = b""
+        while b"Enter a value" not in shown:
+            shown += os.read(process.stdout.fileno(), 65536)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 130
+    assert b"Interrupted: nothing more was done." in err
+    assert not Path("state").exists()
+    assert sandbox.calls["create"] == 0
 
 
 def test_many_changes_on_a_terminal_show_a_bar_and_only_the_failures(provisioner, manifest, sandbox) -> None:

@@ -129,9 +129,10 @@ def test_f6_a_torn_answer_frame_counts_as_none(begun, sandbox, monkeypatch) -> N
         write(self, data[: len(data) // 2], offset)
         raise Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(Slot, "write", torn)
-        begun(*APPLY)
+        with pytest.raises(Killed):
+            begun(*APPLY)
     converged(begun, sandbox)
     assert sandbox.calls["rotate"] == 1
 
@@ -295,7 +296,7 @@ def test_f39_a_record_that_was_deleted_shows_as_an_app_that_exists_remotely(begu
     Path("state/apps/one.json").unlink()
     ran = begun(*APPLY)
     assert ran.status == 1
-    assert "exists remotely, but not in the state" in ran.out
+    assert "exists remotely, but not in the state" in ran.err
     assert len(sandbox.world.apps()) == 1
 
 
@@ -325,7 +326,7 @@ def test_f39_a_state_that_is_gone_plans_nothing_that_exists(begun, sandbox) -> N
     shutil.rmtree("state")
     ran = begun(*APPLY)
     assert ran.status == 1
-    assert "exists remotely" in ran.out
+    assert "exists remotely" in ran.err
     assert sandbox.calls["create"] == 1
 
 

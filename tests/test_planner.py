@@ -22,7 +22,7 @@ from provisioner.plan import Action, ActionKind, Counts, Observed, Plan, in_orde
 from provisioner.planner import build
 from provisioner.recovery import Rules
 from provisioner.render.error_text import error_text
-from provisioner.render.plan_text import plan_text
+from provisioner.render.plan_text import conflicts_text, plan_text
 from provisioner.state import AppRecord, Header, SealedSecret, State
 
 CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
@@ -113,7 +113,8 @@ def test_the_plan_reads_as_in_the_case(path: Path) -> None:
     text = path.read_text()
     case = yaml.safe_load(text)
     try:
-        shown = plan_text(planned(case), ["age1reader (the manifest)"])
+        plan = planned(case)
+        shown = plan_text(plan, ["age1reader (the manifest)"]) + conflicts_text(plan)
         assert "error" not in case
     except PlanError as error:
         assert case["error"] is True

@@ -127,13 +127,13 @@ def apply_asked(job: Job) -> int:
 
 
 def show(job: Job, plan: Plan) -> None:
-    """The plan on standard output; what stands in its way on standard error too."""
+    """The plan on standard output, what stands in its way on standard error."""
     from provisioner.cli.output import complain, say_painted
-    from provisioner.render.plan_text import conflict_text, plan_text
+    from provisioner.render.plan_text import conflicts_text, plan_text
 
     say_painted(plan_text(plan, job.readers.lines()), job.colour)
-    for conflict in plan.conflicts:
-        complain(conflict_text(conflict))
+    if plan.conflicts:
+        complain(conflicts_text(plan))
 
 
 def nothing(plan: Plan) -> int:

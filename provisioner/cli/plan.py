@@ -29,11 +29,11 @@ def command(  # one parameter an option
 
     With --no-refresh it needs no token and no network, and says that drift was not looked for.
     """
-    from provisioner.cli.output import say_painted  # --help needs none of these
-    from provisioner.cli.planning import consent_from, look
+    from provisioner.cli.output import complain, say_painted  # --help needs none of these
+    from provisioner.cli.planning import consent_from, look, rules
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
     from provisioner.planner import build
-    from provisioner.render.plan_text import plan_text
+    from provisioner.render.plan_text import conflicts_text, plan_text
 
     consent = consent_from(allowed)
     workspace = open_workspace(files, variables, var_files)
@@ -42,8 +42,9 @@ def command(  # one parameter an option
         with connect(workspace) as api:
             plan, _ = look(workspace, api, prior, base_url(workspace), consent)
     else:
-        plan = build(workspace.desired, prior, None)
+        plan = build(workspace.desired, prior, None, rules(workspace))
     say_painted(plan_text(plan, readers(workspace).lines()), False if no_color else workspace.settings.colour)
     if plan.conflicts:
+        complain(conflicts_text(plan))
         return EXIT_ERROR
     return EXIT_CHANGES if detailed_exitcode and plan.changes else 0

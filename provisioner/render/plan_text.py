@@ -36,7 +36,10 @@ _WIDTH = 13  # of the longest attribute name
 
 
 def plan_text(plan: Plan, readers: Iterable[str] = ()) -> str:
-    """The whole plan, without colours, ending in a newline. `readers` are those who can open new secrets."""
+    """The plan without colours, ending in a newline; conflicts are apart, for standard error.
+
+    `readers` are those who can open new secrets.
+    """
     return "\n".join(_lines(plan, tuple(readers))) + "\n"
 
 
@@ -66,8 +69,6 @@ def _lines(plan: Plan, readers: tuple[str, ...]) -> Iterator[str]:
         yield from _who_can_read(readers)
     if not plan.conflicts:
         yield summary(plan.counts)
-    for conflict in plan.conflicts:
-        yield conflict_text(conflict)
 
 
 def _legend(changes: tuple[Action, ...]) -> Iterator[str]:
@@ -221,6 +222,10 @@ def _who_can_read(readers: tuple[str, ...]) -> Iterator[str]:
     yield ""
 
 
-def conflict_text(conflict: Conflict) -> str:
-    """What stands in the way, and what to do about it."""
+def conflicts_text(plan: Plan) -> str:
+    """What stands in the way, and what to do about it; ends in a newline where there is anything."""
+    return "\n".join(map(_conflict, plan.conflicts))
+
+
+def _conflict(conflict: Conflict) -> str:
     return f"Error: {conflict.summary}\n\n{conflict.detail}\n{conflict.hint}\n"
