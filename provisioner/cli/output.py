@@ -110,9 +110,7 @@ def delivered() -> bool:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    with contextlib.suppress(
-        RuntimeError
-    ):  # a signal came during a write, and its handler has something to say
+    with contextlib.suppress(RuntimeError):  # said by a signal's handler, while a write was under way
         stream.write(text)
         stream.flush()
 
