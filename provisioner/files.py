@@ -54,7 +54,7 @@ class Files:
         with reporting("make the folder", path):
             missing = list(takewhile(lambda folder: not folder.is_dir(), [path, *path.parents]))
             for folder in reversed(missing):
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(FOLDER_MODE, exist_ok=True)
                 folder.chmod(FOLDER_MODE)  # the umask may have left less, and then nothing could be put in it
                 self.sync_folder(folder.parent)
             if stat.S_IMODE(path.stat().st_mode) != FOLDER_MODE:
@@ -115,7 +115,7 @@ def locked(path: Path, note: bytes) -> Iterator[bytes | None]:
     """
     with reporting("open the lock", path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-    with _closing(fd):
+    try:
         with reporting("lock", path):
             holder = _taken_by_another(fd)
         if holder is None:
@@ -129,6 +129,9 @@ def locked(path: Path, note: bytes) -> Iterator[bytes | None]:
             if holder is None:
                 with contextlib.suppress(OSError):  # a note without a lock is read by nobody
                     os.ftruncate(fd, 0)
+    finally:
+        with contextlib.suppress(OSError):  # nothing in it is needed, and what was done is done
+            os.close(fd)
 
 
 def read_input(path: Path, limit: int) -> bytes:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from provisioner.errors import Problem
-from provisioner.text import code_point, quote
+from provisioner.text import BLANK, code_point, quote
 
 MAX_LENGTH = 128  # characters, so at most 512 bytes of UTF-8
 
@@ -16,10 +16,6 @@ _KINDS = {
     "Co": "private-use character",
     "Cn": "unassigned code point",
 }
-# Printable by category, blank on the screen. U+FE0E and U+FE0F are left: emoji are written with them.
-_BLANK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
-)
 _SELECTOR = re.compile("[\ufe0e\ufe0f]")
 
 # Letters that look like Latin ones: Greek first, then Cyrillic, then other Latin. Chosen from the data of
@@ -99,7 +95,7 @@ def fold(name: str) -> str:
 
 def skeleton(name: str) -> str:
     """A form that names of one look share, whatever their case (after UTS #39 §4). Never shown or sent."""
-    text = _SELECTOR.sub("", _BLANK.sub("", unicodedata.normalize("NFKD", name)))
+    text = _SELECTOR.sub("", BLANK.sub("", unicodedata.normalize("NFKD", name)))
     text = "".join(char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cf"))
     # Capitals have twins of their own: a Greek Nu is an N, and only its small letter a v.
     text = text.translate(_LATIN).casefold().translate(_LATIN)
@@ -123,7 +119,7 @@ def _hidden(name: str) -> list[Problem]:
     """Characters that a reader does not see or a terminal acts on: of each kind the first, with its place."""
     found: dict[str, str] = {}
     for place, char in enumerate(name, 1):
-        if not char.isprintable() or _BLANK.match(char):
+        if not char.isprintable() or BLANK.match(char):
             kind = _KINDS.get(unicodedata.category(char), "invisible character")
             found.setdefault(kind, f"{code_point(char)} at {place}")
     return [

@@ -7,7 +7,7 @@ import re
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 ELLIPSIS = "…"
 # Printable by category, blank on the screen. U+FE0E and U+FE0F are left: emoji are written with them.
-_BLANK = re.compile(
+BLANK = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
 )
 
@@ -36,13 +36,13 @@ def _cut(text: str, limit: int | None) -> tuple[str, str]:
 
 
 def _written_out(text: str) -> str:
-    if text.isprintable() and not _BLANK.search(text):
+    if text.isprintable() and not BLANK.search(text):
         return text
     return "".join(map(_escape_one, text))
 
 
 def _escape_one(char: str) -> str:
-    if char.isprintable() and not _BLANK.match(char):
+    if char.isprintable() and not BLANK.match(char):
         return char
     return _NAMED.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{{{ord(char):04x}}}")
 

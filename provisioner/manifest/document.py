@@ -20,9 +20,11 @@ _KEY_FORM = f"^{KEY.pattern}$"
 _VARIABLE_FORM = "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 _ORGANIZATION_FORM = "^org_[0-9A-Za-z]{1,64}$"
 _SCOPE_FORM = r"^[\x21\x23-\x5B\x5D-\x7E]+$"  # RFC 6749 §3.3
+_DURATION_FORM = f"^{FORM}$"
 FORM_RULES = {
     _KEY_FORM: f"{KEY_RULE[0].upper()}{KEY_RULE[1:]}.",
     _VARIABLE_FORM: "A variable's name is 1 to 63 letters, digits and _, and starts with a letter or _.",
+    _DURATION_FORM: "A length of time looks like 30s, 5m or 2h.",
     _ORGANIZATION_FORM: "An organization id is org_ and up to 64 letters and digits.",
 }
 
@@ -91,7 +93,7 @@ class Recovery(_Part):
     )
     settle: str = Field(
         default="60s",
-        pattern=f"^{FORM}$",
+        pattern=_DURATION_FORM,
         description="How long a request may be on its way; after that, what is absent was never made.",
     )
 

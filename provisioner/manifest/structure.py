@@ -129,8 +129,8 @@ def _kind(detail: Any, node: Node) -> Problem:
 
 
 def _literal(detail: Any, _: Node) -> Problem:
-    expected = detail["ctx"]["expected"].strip("'")
-    return Problem(f"This must be {quote(expected)}.", "Write that, or remove the key.")
+    expected = detail["ctx"]["expected"].replace("'", '"')  # pydantic's words: 'auto' or 'ask'
+    return Problem(f"This must be {expected}.", "Write that, or remove the key.")
 
 
 def _version(_: Any, node: Node) -> Problem:

@@ -100,7 +100,8 @@ class DirectoryStore:
         while True:
             with locked(self._folder / ".lock", json.dumps(note).encode()) as holder:
                 if holder is None:
-                    self._tidy()
+                    with reporting("look after", self._folder):
+                        self._tidy()
                     yield
                     self._forget_sights()
                     return
