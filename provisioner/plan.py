@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from graphlib import CycleError, TopologicalSorter
 
@@ -62,7 +62,7 @@ class Action:
     open: OpenOperation | None = None
     finding: Finding | None = None
     like: ActionKind | None = None  # what resuming an open operation comes to; None for closing it
-    settles: bool = False  # nothing can be late any more, and the record may say so
+    settles: bool = field(default=False, compare=False)  # nothing can be late any more: the record may say so
 
     @property
     def shown_as(self) -> ActionKind | None:

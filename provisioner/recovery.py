@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -42,7 +42,7 @@ class Finding:
 
     event: Event
     app: App | None = None
-    evidence: tuple[Check, ...] = ()
+    evidence: tuple[Check, ...] = field(default=(), compare=False)  # its words hold the time of the look
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from provisioner import __version__
 from provisioner.cli import run
 from provisioner.sandbox.application import Sandbox
 from provisioner.sandbox.faults import Faults
+from provisioner.sandbox.world import utc_now
 
 ONE = "version: 1\napps:\n  one:\n    redirect_uris: [https://one.example/cb]\n"
 TWO = ONE + "  two:\n    redirect_uris: [https://two.example/cb]\n"
@@ -275,6 +278,18 @@ def test_f21_a_409_without_an_ambiguous_try_is_somebody_elses(provisioner, manif
     assert provisioner("apply", "--auto-approve").status == 3
     assert sandbox.calls["rotate"] == 0
     assert list(Path("state/.journal").iterdir()) == []
+
+
+def test_a_take_over_can_be_approved_at_the_prompt_though_time_passes(provisioner, manifest, sandbox) -> None:
+    manifest("recovery: {mode: ask}\n" + ONE)
+    sandbox.add_fault("create:lost-after")
+    provisioner("apply", "--auto-approve")
+    manifest(ONE)
+    looks = count()
+    sandbox.world.now = lambda: utc_now() + timedelta(seconds=next(looks))
+    ran = provisioner("apply", answer="yes\n")
+    assert ran.status == 0, ran.err
+    assert works(sandbox, provisioner, "one")
 
 
 def test_f26_a_replacement_whose_rotate_answer_is_lost_converges(provisioner, manifest, sandbox) -> None:
