@@ -10,7 +10,7 @@ import pytest
 
 from provisioner.phases import DURABLE, MOVES, START, Effect, Event, Kind, Move, Phase, move
 
-KILLS, AMBIGUOUS, SENDS = 2, 2, 2
+KILLS, AMBIGUOUS, SENDS = 3, 3, 2
 Table = Mapping[tuple[Phase, Event], Move]
 
 
@@ -60,6 +60,8 @@ class World:
     edits: int = 0
     wanted: bool = True
     done: bool = False
+    settles: bool = True  # what is absent and unwanted is closed only once nothing can be late
+    asks: bool = True  # what a stranger made with other fields is never taken for ours
 
 
 def steps(world: World, table: Table, start: Mapping[Kind, Move]) -> Iterator[World]:
@@ -165,10 +167,10 @@ def performed(  # noqa: C901  # one case an effect reads best
 
 def looked(world: World) -> Event:
     if world.server is None:
-        return Event.ABSENT if world.wanted or world.late else Event.UNWANTED
+        return Event.ABSENT if world.wanted or (world.late and world.settles) else Event.UNWANTED
     if world.journal and world.journal.answer == world.server:
         return Event.FITS
-    return Event.OURS if world.server.ours else Event.UNSURE
+    return Event.OURS if world.server.ours or not world.asks else Event.UNSURE
 
 
 def sent(world: World, run: Run, effect: Effect) -> Iterator[tuple[World, Event | None]]:
@@ -208,6 +210,8 @@ def bad(world: World) -> str:
     if world.run or world.journal:
         return ""
     server, record = world.server, world.record
+    if server and record and record.app == server.app and not server.ours:
+        return "a stranger's app that we recorded"
     if server and server.ours and (record is None or record.app != server.app):
         return "an app of ours that nobody recorded"
     if (
@@ -222,16 +226,17 @@ def bad(world: World) -> str:
 
 
 def search(world: World, table: Table = MOVES, start: Mapping[Kind, Move] = START) -> tuple[int, set[str]]:
-    """Visit every reachable world; the number of them and what was found bad."""
-    seen, queue, found = {world}, deque([world]), set[str]()
+    """Visit every reachable world, or those up to the first bad one; their number and what was found."""
+    seen, queue = {world}, deque([world])
     while queue:
         current = queue.popleft()
-        found.add(bad(current))
+        if wrong := bad(current):
+            return len(seen), {wrong}
         for following in steps(current, table, start):
             if following not in seen:
                 seen.add(following)
                 queue.append(following)
-    return len(seen), found - {""}
+    return len(seen), set()
 
 
 LIVE = Held(1, 1)
@@ -298,6 +303,16 @@ def test_without_the_intent_something_is_lost(name: str) -> None:
     except AssertionError:
         return
     assert found
+
+
+def test_without_the_settle_time_an_app_is_orphaned() -> None:
+    _, found = search(replace(BEGINNINGS["create, with edits of the manifest"], settles=False))
+    assert found == {"an app of ours that nobody recorded"}
+
+
+def test_without_the_evidence_a_strangers_app_is_rotated() -> None:
+    _, found = search(replace(BEGINNINGS["create"], asks=False))
+    assert found == {"a stranger's app that we recorded"}
 
 
 def test_every_durable_phase_knows_how_to_go_on_after_a_crash() -> None:
