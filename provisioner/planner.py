@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -51,6 +51,35 @@ def build(
         notes=tuple(_notes(ordered, desired)),
         refreshed=observed is not None,
     )
+
+
+def build_rotation(
+    addresses: Iterable[Address], desired: DesiredState, prior: State, observed: Observed
+) -> Plan:
+    """The plan that rotates just these recorded apps' secrets, whatever the manifest says of them."""
+    world = _World(desired, prior, observed, DEFAULT_RULES)
+    actions = tuple(_rotation(address, world) for address in addresses)
+    return Plan(actions, tuple(_conflicts(actions, world)), tuple(_notes(actions, desired)))
+
+
+def _rotation(address: Address, world: _World) -> Action:
+    record = world.records.get(address)
+    if record is None:
+        raise PlanError(f"{address} is not in the state", "", "`provisioner state list` shows what is.")
+    if address in world.open:
+        raise PlanError(
+            f"{address} has an operation that an earlier run left open",
+            "It must be finished before another one begins.",
+            "Run `provisioner apply` first.",
+        )
+    app = world.observed(record)
+    if app is None:
+        raise PlanError(
+            f"{address} does not exist any more: {record.app.id} was deleted outside of provisioner",
+            "There is no secret to rotate.",
+            "`provisioner plan` shows what apply would do about it.",
+        )
+    return Action(ActionKind.ROTATE, address, None, record, app, reason=Reason.REQUESTED)
 
 
 class _World:

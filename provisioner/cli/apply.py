@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -49,7 +50,7 @@ def command(
     Each client secret is sealed to its readers and recorded before anything else happens to it. What an
     earlier run left unfinished is part of the plan, and finished first.
     """
-    from provisioner.cli.planning import consent_from
+    from provisioner.cli.planning import consent_from, planned
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
 
     consent = consent_from(allowed)
@@ -59,6 +60,7 @@ def command(
         job = Job(
             workspace,
             api,
+            partial(planned, workspace, consent),
             consent,
             readers(workspace),
             base_url(workspace),
@@ -76,6 +78,7 @@ class Job:
 
     workspace: Workspace
     api: OAuthAppsApi
+    planner: Callable[[State, Observed], Plan]
     consent: Consent
     readers: Readers
     base_url: str
@@ -89,8 +92,8 @@ class Job:
         from provisioner.cli.planning import look
 
         prior = self.workspace.store.read()
-        plan, observed = look(self.workspace, self.api, prior, self.base_url, self.consent)
-        return prior, plan, observed
+        observed = look(self.workspace, self.api, prior, self.base_url)
+        return prior, self.planner(prior, observed), observed
 
 
 def apply_approved(job: Job) -> int:
@@ -164,11 +167,15 @@ def check_consent(job: Job, plan: Plan) -> None:
 def confirmed(plan: Plan) -> bool:
     """Ask; only the literal yes will do."""
     from provisioner.cli.output import say
+    from provisioner.plan import ActionKind
 
     destroyed = [str(action.address) for action in plan.actions if action.destroys]
+    rotated = [str(action.address) for action in plan.actions if action.shown_as is ActionKind.ROTATE]
     say("\nDo you want to do this?")
     if destroyed:
         say(f"  The client ids and tokens of {', '.join(destroyed)} stop working, for good.")
+    if rotated:
+        say(f"  The present secrets of {', '.join(rotated)} stop working at once.")
     say("  Only 'yes' will be accepted to approve.\n\n  Enter a value: ", end="")
     if sys.stdin is not None and sys.stdin.readline().strip() == "yes":
         say("")

@@ -30,7 +30,7 @@ def command(  # one parameter an option
     With --no-refresh it needs no token and no network, and says that drift was not looked for.
     """
     from provisioner.cli.output import complain, say_painted  # --help needs none of these
-    from provisioner.cli.planning import consent_from, look, rules
+    from provisioner.cli.planning import consent_from, look, planned, rules
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
     from provisioner.planner import build
     from provisioner.render.plan_text import conflicts_text, plan_text
@@ -40,7 +40,8 @@ def command(  # one parameter an option
     prior = workspace.store.read()
     if refresh:
         with connect(workspace) as api:
-            plan, _ = look(workspace, api, prior, base_url(workspace), consent)
+            observed = look(workspace, api, prior, base_url(workspace))
+        plan = planned(workspace, consent, prior, observed)
     else:
         plan = build(workspace.desired, prior, None, rules(workspace))
     say_painted(plan_text(plan, readers(workspace).lines()), False if no_color else workspace.settings.colour)

@@ -62,17 +62,19 @@ def consent_from(allowed: Sequence[str]) -> Consent:
     return Consent(frozenset(agreed), RECREATE_ALL in allowed)
 
 
-def look(
-    workspace: Workspace, api: OAuthAppsApi, prior: State, base_url: str, consent: Consent
-) -> tuple[Plan, Observed]:
-    """One list call, the checks of the tenant, and the plan."""
+def look(workspace: Workspace, api: OAuthAppsApi, prior: State, base_url: str) -> Observed:
+    """One list call, of the tenant that the state was made for."""
     check_base_url(prior, base_url)
-    observed = observe(api, prior, workspace.manifest.provider.organization_id)
+    return observe(api, prior, workspace.manifest.provider.organization_id)
+
+
+def planned(workspace: Workspace, consent: Consent, prior: State, observed: Observed) -> Plan:
+    """The plan of the whole manifest."""
     plan = build(workspace.desired, prior, observed, rules(workspace))
     if not consent.recreate_all:
         check_not_emptied(plan, prior, observed)
     consent.check_addresses(plan)
-    return plan, observed
+    return plan
 
 
 def rules(workspace: Workspace) -> Rules:
