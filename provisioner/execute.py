@@ -105,7 +105,10 @@ class Course:
 
     def resume(self, opened: OpenOperation, finding: Finding) -> End:
         """From where an earlier run left it; `finding` is what the approved plan says became of it."""
-        self._opened, self._finding = opened, finding
+        self._opened = opened
+        self._finding = (
+            None if finding.event is Event.RESTART else finding
+        )  # it says nothing of a new request
         self._known.step, self._known.app = opened.step, finding.app
         first = finding.event if finding.event is Event.ALREADY else Event.RESTART
         return self._follow(move(opened.step.phase, first), first)

@@ -31,6 +31,9 @@ class Reason(Enum):
 
     NOT_IN_MANIFEST = "because oauth_app.{key} is not in the manifest"
     DELETED_OUTSIDE = "because it was deleted outside of provisioner"
+    RECORDED_TWICE = (
+        "because the same app is recorded at another address too, as after a move that was cut off"
+    )
     REQUESTED = "as requested"
     UNSETTLED = "because an earlier rotation came through late: the sealed secret is not the live one"
     ANSWER_ON_DISK = "an earlier run got its secret and stopped; it is sealed in the journal"

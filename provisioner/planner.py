@@ -97,7 +97,8 @@ class _World:
         self.by_name: dict[str, list[App]] = {}
         for app in self.apps:
             self.by_name.setdefault(fold(app.name), []).append(app)
-        self.owners = {record.app.id: address for address, record in prior.records.items()}
+        first_wanted = sorted(prior.records, key=lambda address: (address not in desired.apps, address))
+        self.owners = {prior.records[address].app.id: address for address in reversed(first_wanted)}
         self.organization_id = prior.header.organization_id if prior.header else None
         self.rules = rules
 
@@ -111,6 +112,10 @@ class _World:
                 "Run the command again; if it persists, nothing can be planned safely.",
             )
         return app
+
+    def recorded_elsewhere(self, record: AppRecord) -> bool:
+        """Whether another record stands for the same app: one that is wanted, else the first of them."""
+        return self.owners[record.app.id] != record.address
 
     def scene(self, address: Address) -> Scene:
         """What is known for looking into an open operation."""
@@ -129,6 +134,8 @@ def _action(address: Address, spec: AppSpec | None, world: _World) -> Action:
     if app is None:
         kind = ActionKind.FORGET if spec is None else ActionKind.CREATE
         return Action(kind, address, spec, record, reason=Reason.DELETED_OUTSIDE)
+    if spec is None and world.recorded_elsewhere(record):
+        return Action(ActionKind.FORGET, address, None, record, app, reason=Reason.RECORDED_TWICE)
     if spec is None:
         return Action(ActionKind.DELETE, address, None, record, app, reason=Reason.NOT_IN_MANIFEST)
     changes = diff.changes(app, spec)
@@ -287,8 +294,8 @@ def _taken(action: Action, app: App, owner: Address | None) -> Conflict:
         action.address,
         f"The name {name} exists remotely, but not in the state",
         f"{app.id}, created {app.created_at}, was not made from this state. It is never taken over silently.",
-        f"A later version adopts it with: provisioner import {action.address} {app.id}\n"
-        "Until then give the app another name, or delete the one that exists.",
+        f"If it is the app that you mean: provisioner import {action.address} {app.id}\n"
+        "Otherwise give the app another name.",
     )
 
 
@@ -298,13 +305,17 @@ def _notes(actions: tuple[Action, ...], desired: DesiredState) -> Iterator[Note]
             text = "it is finished as it was asked for; what the manifest says now needs another apply"
             yield Note(action.address, text)
         record, app = action.record, action.observed
-        if record is None or app is None or record.secret is None or record.app.id != app.id:
+        if record is None or app is None or record.app.id != app.id:
+            continue
+        if not app.is_active:
+            yield Note(action.address, "it is inactive; it is shown and left alone")
+        if record.secret is None:
+            text = f"its secret is not held; `provisioner rotate {action.address.key}` gives it one"
+            yield Note(action.address, text)
             continue
         if app.client_secret_hint != record.secret.hint and action.kind is ActionKind.NOOP:
             text = "its secret was likely rotated elsewhere: the sealed one is not the live one"
             yield Note(action.address, text)
-        if not app.is_active:
-            yield Note(action.address, "it is inactive; it is shown and left alone")
 
 
 def _outdated(action: Action, desired: DesiredState) -> bool:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from provisioner.cli.options import state_options
+from provisioner.errors import UsageError
+
+if TYPE_CHECKING:
+    from provisioner.model import Address
+    from provisioner.state import State
 
 
 @click.group()
@@ -43,3 +49,70 @@ def show_record(
     from provisioner.render.state_text import record_text
 
     say(record_text(record_of(address, open_store(folder, files, variables, var_files))), end="")
+
+
+@command.command("rm")
+@state_options
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+def remove_records(
+    files: Sequence[str],
+    variables: Sequence[str],
+    var_files: Sequence[str],
+    folder: str | None,
+    addresses: Sequence[str],
+) -> None:
+    """Forget recorded apps, sealed secrets included. The API keeps them.
+
+    Where the manifest still has them, the next plan finds them there and shows how to import them.
+    """
+    from provisioner.cli.output import say
+    from provisioner.cli.workspace import open_store, record_of
+
+    store = open_store(folder, files, variables, var_files)
+    with store.lock("state rm"):
+        records = [record_of(address, store) for address in dict.fromkeys(addresses)]
+        _refuse_open(store.read(), *(record.address for record in records))
+        for record in records:
+            store.delete_record(record.address)
+            say(f"Removed {record.address} [id={record.app.id}]")
+
+
+@command.command("mv")
+@state_options
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def move_record(
+    files: Sequence[str],
+    variables: Sequence[str],
+    var_files: Sequence[str],
+    folder: str | None,
+    source: str,
+    target: str,
+) -> None:
+    """Record the app at FROM as TO: for a key that was renamed in the manifest. The API is not asked."""
+    from dataclasses import replace
+
+    from provisioner.cli.output import say
+    from provisioner.cli.workspace import open_store, record_of
+    from provisioner.model import Address
+
+    store = open_store(folder, files, variables, var_files)
+    address = Address.parse(target)
+    with store.lock("state mv"):
+        record = record_of(source, store)
+        state = store.read()
+        _refuse_open(state, record.address, address)
+        if address in state.records:
+            raise UsageError(f"{address} is in the state already", "Nothing was moved.")
+        store.write_record(replace(record, address=address))
+        store.delete_record(record.address)
+    say(f"Moved {record.address} to {address}")
+
+
+def _refuse_open(state: State, *addresses: Address) -> None:
+    """What an earlier run left open is finished first: its journal entry knows the app by its address."""
+    for entry in state.open:
+        if entry.operation.address in addresses:
+            raise UsageError(
+                f"An earlier run left {entry.operation.address} open", "", "Run `provisioner apply` first."
+            )

@@ -1,0 +1,78 @@
+"""`provisioner import`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from provisioner.cli.options import lock_option, manifest_options
+from provisioner.errors import PlanError
+
+if TYPE_CHECKING:
+    from provisioner.cli.workspace import Workspace
+    from provisioner.model import Address, App
+    from provisioner.ports import OAuthAppsApi
+    from provisioner.state import State
+
+
+@click.command()
+@manifest_options
+@lock_option
+@click.argument("address")
+@click.argument("app_id")
+def command(
+    files: Sequence[str],
+    variables: Sequence[str],
+    var_files: Sequence[str],
+    lock_timeout: float,
+    address: str,
+    app_id: str,
+) -> None:
+    """Take the existing app APP_ID into the state as ADDRESS, which the manifest must have.
+
+    Nothing is changed at the API. Its secret was shown to somebody else, so it is not held until
+    `provisioner rotate ADDRESS` makes a new one. It never asks and needs no identity.
+    """
+    from provisioner.cli.output import say
+    from provisioner.cli.planning import pinned
+    from provisioner.cli.workspace import base_url, connect, open_workspace
+    from provisioner.model import Address
+    from provisioner.plan import Observed
+    from provisioner.refresh import check_base_url, check_organization
+    from provisioner.state import AppRecord
+
+    wanted = Address.parse(address)
+    workspace = open_workspace(files, variables, var_files)
+    url = base_url(workspace)
+    with connect(workspace) as api, workspace.store.lock("import", lock_timeout):
+        state = workspace.store.read()
+        check_base_url(state, url)
+        app = _importable(workspace, state, api, wanted, app_id)
+        check_organization(state, (app,), workspace.manifest.provider.organization_id)
+        workspace.store.write_header(pinned(state, url, Observed((app,))))
+        workspace.store.write_record(AppRecord(wanted, app))
+    say(f"{wanted}: Import complete [id={app.id}]. Its secret is not held until it is rotated.")
+    say("`provisioner plan` shows whether it is as the manifest says.")
+
+
+def _importable(workspace: Workspace, state: State, api: OAuthAppsApi, address: Address, app_id: str) -> App:
+    """The app, where nothing stands against it."""
+    if address not in workspace.desired.apps:
+        raise PlanError(
+            f"{address} is not in the manifest",
+            "Imported all the same, it would be destroyed by the next apply.",
+            "Add it to the manifest as it is now, then import it.",
+        )
+    if address in state.records:
+        raise PlanError(f"{address} is in the state already", f"It is {state.records[address].app.id}.")
+    if any(entry.operation.address == address for entry in state.open):
+        raise PlanError(f"An earlier run left {address} open", "", "Run `provisioner apply` first.")
+    owner = next((other for other, record in state.records.items() if record.app.id == app_id), None)
+    if owner is not None:
+        raise PlanError(f"That app is in the state already, as {owner}")
+    app = api.get_app(app_id)
+    if app is None:
+        raise PlanError(f"The API has no app {app_id}", "", "Check the id, and METEROID_API_KEY.")
+    return app
