@@ -32,7 +32,7 @@ from provisioner.recovery import Rules, http_date
 from provisioner.state import Header
 from provisioner.text import escape
 
-__all__ = ["Approved", "Ports", "apply", "settle"]
+__all__ = ["Approved", "Ports", "apply", "settle", "steady"]
 
 _HALTED = "an earlier error stopped the run"
 _HOPELESS = (401, 403)  # the token was not accepted: no other request will be
@@ -48,17 +48,25 @@ Report = Callable[[Event], None]
 class Approved:
     """A plan that may be applied, with the look at the world that it was made from."""
 
-    def __init__(self, plan: Plan, header: Header, observed: Observed, rules: Rules) -> None:
+    def __init__(
+        self, plan: Plan, header: Header, observed: Observed, rules: Rules, looked: float | None = None
+    ) -> None:
         self.plan = plan
         self.header = header
         self.observed = observed
         self.rules = rules
-        self._looked = time.monotonic()
+        self._looked = steady() if looked is None else looked  # at the latest when the list was asked for
 
     def server_now(self) -> datetime | None:
         """The server's time by its own `Date` and a clock that never jumps, rounded up to be past it."""
         date = http_date(self.observed.date)
-        return None if date is None else date + timedelta(seconds=1 + time.monotonic() - self._looked)
+        return None if date is None else date + timedelta(seconds=1 + steady() - self._looked)
+
+
+def steady() -> float:
+    """Seconds by a clock that never jumps and, on Linux, goes on while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
 
 
 def apply(
@@ -176,8 +184,9 @@ class _Run:
         """The first app made tells the organization; every later one must be of the same."""
         with self._guard:
             if self._header.organization_id is None:
-                self._header = replace(self._header, organization_id=organization_id)
-                self._ports.store.write_header(self._header)
+                header = replace(self._header, organization_id=organization_id)
+                self._ports.store.write_header(header)
+                self._header = header
         if organization_id != self._header.organization_id:
             raise ProvisionerError(
                 f"It was created in another organization: {organization_id}",

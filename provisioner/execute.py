@@ -81,6 +81,8 @@ class Course:
         self._entry: JournalEntry | None = None
         self._opened: OpenOperation | None = None
         self._durable = False
+        self._resumed = False
+        self._unwanted = False
         self._finding: Finding | None = None
         app_id = operation.app.id if operation.app and operation.kind is Kind.ROTATE else None
         self._known = _Known(Step(START[operation.kind].phase, app_id=app_id))
@@ -105,10 +107,10 @@ class Course:
 
     def resume(self, opened: OpenOperation, finding: Finding) -> End:
         """From where an earlier run left it; `finding` is what the approved plan says became of it."""
-        self._opened = opened
-        self._finding = (
-            None if finding.event is Event.RESTART else finding
-        )  # it says nothing of a new request
+        self._opened, self._resumed = opened, True
+        self._unwanted = finding.event is Event.UNWANTED
+        if finding.event is not Event.RESTART:  # which says nothing of a new request
+            self._finding = finding
         self._known.step, self._known.app = opened.step, finding.app
         first = finding.event if finding.event is Event.ALREADY else Event.RESTART
         return self._follow(move(opened.step.phase, first), first)
@@ -133,7 +135,9 @@ class Course:
         known = self._known
         self._leave()
         status = known.reply.status if known.reply else None
-        done = phase is Phase.CLOSED and last in _GOOD_ENDS
+        good = last in _GOOD_ENDS or (last is Event.MISSING and self._resumed)
+        half = self._operation.kind is Kind.REPLACE and last is Event.REMOVED and not self._unwanted
+        done = phase is Phase.CLOSED and good and not half
         message = "" if done else known.message
         return End(done, phase is not Phase.CLOSED, message, known.app, status, known.destroyed)
 
@@ -155,14 +159,14 @@ class Course:
     def _intent(self) -> None:
         """C1: durable before the request, the whole entry anew with room for one answer."""
         known = self._known
-        again = known.step.phase is Phase.ROTATING_AGAIN
+        phase = known.step.phase
         inherited = bool(self._record and self._record.secret and self._record.secret.unsettled_until)
-        rotates = again or known.step.phase is Phase.ROTATING
-        unsettled = known.step.unsettled or again or (rotates and inherited)
-        app_id = known.app.id if again and known.app else known.step.app_id
-        now = self._setting.server_now()
-        since = format_datetime(now, usegmt=True) if now else None
-        known.step = replace(known.step, answer=None, app_id=app_id, unsettled=unsettled, since=since)
+        again = phase in (Phase.ROTATING_AGAIN, Phase.CREATING_AGAIN)
+        unsettled = known.step.unsettled or again or (phase is Phase.ROTATING and inherited)
+        app_id = known.app.id if phase is Phase.ROTATING_AGAIN and known.app else known.step.app_id
+        known.step = replace(
+            known.step, answer=None, app_id=app_id, unsettled=unsettled, since=self._server_date(), sent=False
+        )
         room = reply_limit(self._operation.spec) if self._operation.spec else REPLY_LIMIT
         self._leave()
         self._entry = self._ports.store.open_operation(self._operation, known.step, room)
@@ -184,6 +188,7 @@ class Course:
             return Event.TIRED
         reply = self._sent(self._ports.api.rotate_secret(app_id))
         if reply.outcome is Outcome.REFUSED and reply.status == 404:
+            self._known.message = "the app does not exist any more"
             return Event.MISSING
         return _EVENTS[reply.outcome]
 
@@ -201,8 +206,17 @@ class Course:
         return sends[effect] > _SENDS
 
     def _sent(self, reply: Reply) -> Reply:
-        self._known.reply, self._known.message = reply, reply.message
+        """Remember the answer; after an ambiguous one, also that nothing holds the request back any more."""
+        known = self._known
+        known.reply, known.message = reply, reply.message
+        if reply.outcome is Outcome.AMBIGUOUS and self._entry is not None:
+            known.step = replace(known.step, since=self._server_date(), sent=True)
+            self._entry.step(known.step)
         return reply
+
+    def _server_date(self) -> str | None:
+        now = self._setting.server_now()
+        return format_datetime(now, usegmt=True) if now else None
 
     def _keep(self) -> None:
         """C4: the answer, sealed, is on the disk before anybody reads it."""
@@ -246,16 +260,21 @@ class Course:
 
     def _found(self) -> Finding:
         setting, api = self._setting, self._ports.api
-        opened = OpenOperation(self._operation, replace(self._known.step, phase=Phase.CREATED), setting.sight)
+        sight = self._opened.sight if self._opened else setting.sight
+        opened = OpenOperation(self._operation, replace(self._known.step, phase=Phase.CREATED), sight)
         listing = api.list_apps()
-        scene = Scene(listing, setting.organization_id(), setting.recorded, wanted=True, rules=setting.rules)
+        scene = Scene(listing, setting.organization_id(), setting.recorded, self._spec(), setting.rules)
         return find(opened, None, scene)
 
     def _get(self) -> Event:
+        """The id decides, unless the approved plan says that nothing is to be destroyed, or not yet."""
         finding, self._finding = self._finding, None
-        if finding is not None and finding.event is Event.KEPT:
-            return Event.KEPT
+        if finding is not None and finding.event in (Event.KEPT, Event.UNSURE):
+            self._known.message = _doubts(finding)
+            return finding.event
         gone = self._ports.api.get_app(self._old().id) is None
+        if not gone and finding is not None and finding.event is Event.GONE:
+            raise ProvisionerError(f"{self._old().id} was gone when the plan was made, and exists now")
         self._known.destroyed = gone
         return Event.GONE if gone else Event.THERE
 
@@ -268,7 +287,7 @@ class Course:
         created = answer.client_id is not None
         secret = SealedSecret(
             answer.sealed,
-            known.app.client_secret_hint,
+            known.app.client_secret_hint if answer.hint is None else answer.hint,
             "create" if created else "rotate",
             self._operation.id,
             self._ports.clock.now(),
@@ -343,7 +362,7 @@ def _hint(body: Secret) -> str | None:
 
 def _doubts(finding: Finding) -> str:
     failed = [check.text for check in finding.evidence if not check.holds]
-    if finding.app is None:
-        return "an earlier request for it may still be on its way"
+    if finding.app is None or not finding.evidence:
+        return "an earlier request may still be on its way"
     why = "; ".join(failed) if failed else "recovery.mode is ask"
     return f"{finding.app.id} may be ours or somebody else's; what does not hold: {why}"

@@ -84,6 +84,7 @@ def step_from(data: bytes, where: str) -> Step:
         app_id=documents.optional(document["app_id"], where, "app_id"),
         unsettled=documents.flag(document["unsettled"], where, "unsettled"),
         since=documents.optional(document["since"], where, "since"),
+        sent=documents.flag(document["sent"], where, "sent"),
     )
 
 

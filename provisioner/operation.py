@@ -47,7 +47,7 @@ class Step:
     """How far an operation has come; the journal's last whole one counts.
 
     `app_id` is the app that is rotated. `unsettled` says that an earlier rotate may yet come through.
-    `since` is the server's `Date` before the latest request.
+    `since` is the server's `Date` when the latest request was about to go out or, once `sent`, had gone out.
     """
 
     phase: Phase
@@ -55,6 +55,7 @@ class Step:
     app_id: str | None = None
     unsettled: bool = False
     since: str | None = None
+    sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ class Kind(Enum):
 
 
 class Phase(Enum):
-    """Where an operation stands. Those up to UNMADE are written to the journal, the others never."""
+    """Where an operation stands. Those up to REPLACING are written to the journal, the others never."""
 
     CREATING = "creating"  # asked for once; it counts as sent
     CREATING_AGAIN = "creating again"  # an earlier request for it may yet be committed
@@ -27,9 +27,10 @@ class Phase(Enum):
     ROTATING_AGAIN = "rotating again"  # the old secret may be dead already, or was never seen
     ROTATED = "rotated"  # a sealed answer is in the journal
     DELETING = "deleting"
+    DELETING_AGAIN = "deleting again"  # an earlier request for it may yet be carried out
     DELETING_OLD = "deleting the old one"  # a replacement's first half
+    DELETING_OLD_AGAIN = "deleting the old one again"
     REPLACING = "replacing"  # its second half: the old one is gone, the new one is asked for
-    UNMADE = "unmade"  # the old one is gone, and the new one was refused or not sent
 
     SEEKING = "seeking"  # what the list shows decides
     COMPARING = "comparing"  # whether the journal's answer to a rotate is the live one
@@ -58,11 +59,11 @@ class Event(Enum):
     FITS = "fits"  # the list shows the very app, with the hint, that the journal's answer is about
     OURS = "ours"  # strong evidence, and the mode is auto
     UNSURE = "unsure"
-    UNWANTED = "unwanted"  # absent, not in the manifest any more, and past the settle time
+    UNWANTED = "unwanted"  # not what the manifest asks for any more, and past the settle time
     DIFFERS = "differs"
     GONE = "gone"
     THERE = "there"
-    KEPT = "there, and wanted after all"
+    KEPT = "there, and not to be destroyed any more"
     TIRED = "tired"  # asked for as often as one run may
     WRITTEN = "written"
     REMOVED = "removed"
@@ -95,13 +96,14 @@ class Move:
 
 _CREATE_AGAIN: Final = Move(Phase.CREATING_AGAIN, (Effect.INTENT, Effect.SEND_CREATE))
 _ROTATE_AGAIN: Final = Move(Phase.ROTATING_AGAIN, (Effect.INTENT, Effect.SEND_ROTATE))
-_REPLACE: Final = Move(Phase.REPLACING, (Effect.INTENT, Effect.SEND_CREATE))
+_REPLACE: Final = Move(Phase.REPLACING, (Effect.INTENT, Effect.UNRECORD, Effect.SEND_CREATE))
 _CREATED: Final = Move(Phase.CREATED, (Effect.KEEP, Effect.READ))
 _ROTATED: Final = Move(Phase.ROTATED, (Effect.KEEP, Effect.READ))
 _SEEK: Final = Move(Phase.SEEKING, (Effect.LOOK,))
 _RECORD: Final = Move(Phase.RECORDING, (Effect.RECORD,))
 _REMOVE: Final = Move(Phase.REMOVING, (Effect.UNRECORD,))
-_UNMADE: Final = Move(Phase.UNMADE, (Effect.INTENT,))
+_ASK: Final = Move(Phase.ASKING, (Effect.GET,))
+_ASK_OLD: Final = Move(Phase.ASKING_OLD, (Effect.GET,))
 _CLOSE: Final = Move(Phase.CLOSED, (Effect.CLOSE,))
 _HOLD: Final = Move(Phase.HELD)
 
@@ -133,7 +135,7 @@ MOVES: Final[Mapping[tuple[Phase, Event], Move]] = {
     (Phase.SEEKING, Event.ABSENT): _CREATE_AGAIN,
     (Phase.SEEKING, Event.OURS): _ROTATE_AGAIN,  # from this intent on the evidence is not asked again
     (Phase.SEEKING, Event.UNSURE): _HOLD,
-    (Phase.SEEKING, Event.UNWANTED): _CLOSE,
+    (Phase.SEEKING, Event.UNWANTED): _REMOVE,
     (Phase.ROTATING, Event.NOT_SENT): _CLOSE,
     (Phase.ROTATING, Event.REFUSED): _CLOSE,
     (Phase.ROTATING, Event.MISSING): _CLOSE,
@@ -156,33 +158,47 @@ MOVES: Final[Mapping[tuple[Phase, Event], Move]] = {
     (Phase.DELETING, Event.NOT_SENT): _CLOSE,
     (Phase.DELETING, Event.REFUSED): _CLOSE,
     (Phase.DELETING, Event.GONE): _REMOVE,
-    (Phase.DELETING, Event.AMBIGUOUS): Move(Phase.ASKING, (Effect.GET,)),
-    (Phase.DELETING, Event.RESTART): Move(Phase.ASKING, (Effect.GET,)),
-    (Phase.DELETING, Event.TIRED): _HOLD,
+    (Phase.DELETING, Event.AMBIGUOUS): _ASK,
+    (Phase.DELETING, Event.RESTART): _ASK,
+    (Phase.DELETING_AGAIN, Event.NOT_SENT): _HOLD,
+    (Phase.DELETING_AGAIN, Event.REFUSED): _HOLD,
+    (Phase.DELETING_AGAIN, Event.GONE): _REMOVE,
+    (Phase.DELETING_AGAIN, Event.AMBIGUOUS): _ASK,
+    (Phase.DELETING_AGAIN, Event.RESTART): _ASK,
+    (Phase.DELETING_AGAIN, Event.TIRED): _HOLD,
     (Phase.ASKING, Event.GONE): _REMOVE,
-    (Phase.ASKING, Event.THERE): Move(Phase.DELETING, (Effect.SEND_DELETE,)),
+    (Phase.ASKING, Event.THERE): Move(Phase.DELETING_AGAIN, (Effect.INTENT, Effect.SEND_DELETE)),
+    (Phase.ASKING, Event.UNSURE): _HOLD,
     (Phase.ASKING, Event.KEPT): _CLOSE,
     (Phase.REMOVING, Event.REMOVED): _CLOSE,
     (Phase.DELETING_OLD, Event.NOT_SENT): _CLOSE,
     (Phase.DELETING_OLD, Event.REFUSED): _CLOSE,
     (Phase.DELETING_OLD, Event.GONE): _REPLACE,
-    (Phase.DELETING_OLD, Event.AMBIGUOUS): Move(Phase.ASKING_OLD, (Effect.GET,)),
-    (Phase.DELETING_OLD, Event.RESTART): Move(Phase.ASKING_OLD, (Effect.GET,)),
-    (Phase.DELETING_OLD, Event.TIRED): _HOLD,
+    (Phase.DELETING_OLD, Event.AMBIGUOUS): _ASK_OLD,
+    (Phase.DELETING_OLD, Event.RESTART): _ASK_OLD,
+    (Phase.DELETING_OLD_AGAIN, Event.NOT_SENT): _HOLD,
+    (Phase.DELETING_OLD_AGAIN, Event.REFUSED): _HOLD,
+    (Phase.DELETING_OLD_AGAIN, Event.GONE): _REPLACE,
+    (Phase.DELETING_OLD_AGAIN, Event.AMBIGUOUS): _ASK_OLD,
+    (Phase.DELETING_OLD_AGAIN, Event.RESTART): _ASK_OLD,
+    (Phase.DELETING_OLD_AGAIN, Event.TIRED): _HOLD,
     (Phase.ASKING_OLD, Event.GONE): _REPLACE,
-    (Phase.ASKING_OLD, Event.THERE): Move(Phase.DELETING_OLD, (Effect.SEND_DELETE,)),
+    (Phase.ASKING_OLD, Event.THERE): Move(Phase.DELETING_OLD_AGAIN, (Effect.INTENT, Effect.SEND_DELETE)),
+    (Phase.ASKING_OLD, Event.UNSURE): _HOLD,
     (Phase.ASKING_OLD, Event.KEPT): _CLOSE,
-    (Phase.REPLACING, Event.NOT_SENT): _UNMADE,
-    (Phase.REPLACING, Event.REFUSED): _UNMADE,
-    (Phase.REPLACING, Event.TAKEN): _UNMADE,
+    (
+        Phase.REPLACING,
+        Event.NOT_SENT,
+    ): _REMOVE,  # nothing is on its way: the next plan starts from the manifest
+    (Phase.REPLACING, Event.REFUSED): _REMOVE,
+    (Phase.REPLACING, Event.TAKEN): _REMOVE,
     (Phase.REPLACING, Event.ANSWERED): _CREATED,
     (Phase.REPLACING, Event.AMBIGUOUS): _SEEK,
     (Phase.REPLACING, Event.RESTART): _SEEK,
-    (Phase.UNMADE, Event.RESTART): _REPLACE,
     (Phase.RECORDING, Event.WRITTEN): _CLOSE,
 }
 
-DURABLE: Final = tuple(Phase)[: tuple(Phase).index(Phase.UNMADE) + 1]
+DURABLE: Final = tuple(Phase)[: tuple(Phase).index(Phase.REPLACING) + 1]
 """The phases that a journal entry can be in."""
 
 

@@ -18,7 +18,7 @@ from provisioner.recovery import DEFAULT_RULES, Rules, Scene, find, http_date
 from provisioner.state import AppRecord, State
 from provisioner.text import quote
 
-_CREATES = (Phase.CREATING, Phase.CREATING_AGAIN, Phase.CREATED, Phase.REPLACING, Phase.UNMADE)
+_CREATES = (Phase.CREATING, Phase.CREATING_AGAIN, Phase.CREATED, Phase.REPLACING)
 _FOUND: Mapping[Event, tuple[Reason, ActionKind | None]] = {
     Event.ALREADY: (Reason.NOTHING_LEFT, None),
     Event.ABSENT: (Reason.SEND_AGAIN, ActionKind.CREATE),
@@ -120,7 +120,7 @@ class _World:
     def scene(self, address: Address) -> Scene:
         """What is known for looking into an open operation."""
         listing = Listing(self.apps, self.date)
-        return Scene(listing, self.organization_id, self.owners.keys(), address in self.desired, self.rules)
+        return Scene(listing, self.organization_id, self.owners.keys(), self.desired.get(address), self.rules)
 
 
 def _action(address: Address, spec: AppSpec | None, world: _World) -> Action:
@@ -149,12 +149,14 @@ def _action(address: Address, spec: AppSpec | None, world: _World) -> Action:
 def _came_late(record: AppRecord, app: App) -> bool:
     """A rotation that was asked for came through after its successor was saved: the hints tell (A7)."""
     secret = record.secret
-    return secret is not None and bool(secret.unsettled_until) and secret.hint != app.client_secret_hint
+    if secret is None or secret.origin != "rotate" or secret.unsettled_until is None:
+        return False
+    return secret.hint != app.client_secret_hint
 
 
-def _settled(record: AppRecord, date: str | None) -> bool:
+def _settled(record: AppRecord | None, date: str | None) -> bool:
     now = http_date(date)
-    until = record.secret.unsettled_until if record.secret else None
+    until = record.secret.unsettled_until if record and record.secret else None
     return until is not None and now is not None and now >= datetime.fromisoformat(until)
 
 
@@ -169,8 +171,10 @@ def _resume(entry: OpenOperation, spec: AppSpec | None, record: AppRecord | None
         )  # fmt: skip
     finding = find(entry, record, world.scene(address))
     reason, like = _shown(entry, finding.event)
-    if finding.event is Event.UNSURE and finding.app:
+    if finding.event is Event.UNSURE and finding.evidence:
         reason = Reason.WHOSE
+    if finding.app and finding.event is not Event.UNWANTED:
+        world.owners.setdefault(finding.app.id, address)  # the name is settled under this address first
     return Action(
         ActionKind.RESUME, address, wanted, record, finding.app,
         reason=reason, open=entry, finding=finding, like=like,
@@ -179,13 +183,10 @@ def _resume(entry: OpenOperation, spec: AppSpec | None, record: AppRecord | None
 
 def _shown(entry: OpenOperation, event: Event) -> tuple[Reason, ActionKind | None]:
     """The words for a finding, and the kind of change that it comes to."""
-    kind, phase = entry.operation.kind, entry.step.phase
+    kind = entry.operation.kind
     match event:
         case Event.RESTART:
-            rotates = phase in (Phase.ROTATING, Phase.ROTATING_AGAIN)
-            return (Reason.ROTATE_AGAIN if rotates else Reason.HALF_REPLACED), (
-                ActionKind.ROTATE if kind is Kind.ROTATE else ActionKind.CREATE
-            )
+            return Reason.ROTATE_AGAIN, ActionKind.ROTATE if kind is Kind.ROTATE else ActionKind.CREATE
         case Event.ABSENT if kind is Kind.REPLACE:
             return Reason.HALF_REPLACED, ActionKind.CREATE
         case Event.FITS:
@@ -236,8 +237,10 @@ def _holders(action: Action, world: _World) -> list[App]:
 def _conflicts(actions: tuple[Action, ...], world: _World) -> Iterator[Conflict]:
     for action in actions:
         yield from _not_ours_any_more(action)
-        if action.finding and action.finding.event is Event.UNSURE and action.finding.app:
+        if action.reason is Reason.WHOSE:
             yield _unsure(action)
+        if action.kind in (ActionKind.DELETE, ActionKind.REPLACE) and _may_come_twice(action, world):
+            yield _too_early(action)
         for app in _holders(action, world):
             owner = world.owners.get(app.id)
             if owner != action.address and owner not in action.after:
@@ -259,6 +262,25 @@ def _not_ours_any_more(action: Action) -> Iterator[Conflict]:
         )
 
 
+def _may_come_twice(action: Action, world: _World) -> bool:
+    """Whether an earlier request for the recorded app could still be carried out, once its name is free."""
+    secret = action.record.secret if action.record else None
+    return (
+        secret is not None and secret.unsettled_until is not None and not _settled(action.record, world.date)
+    )
+
+
+def _too_early(action: Action) -> Conflict:
+    until = action.record.secret.unsettled_until if action.record and action.record.secret else None
+    return Conflict(
+        action.address,
+        f"{action.address} cannot be destroyed yet",
+        "A request for it got no answer and was repeated. The first may still be on its way: once the name\n"
+        "is free, it would make an app that nobody recorded.",
+        f"Run the command again after {until}.",
+    )
+
+
 def _unsure(action: Action) -> Conflict:
     """The evidence, and what settles it; nothing is rotated on a guess."""
     finding, entry = action.finding, action.open
@@ -277,7 +299,7 @@ def _unsure(action: Action) -> Conflict:
         f"Whose is {app.id}? An earlier run asked for {quote(app.name, 80)} and got no answer",
         "\n".join([f"It exists now, created {app.created_at}. The evidence that it is ours:", *checks, asks]),
         f"If it is yours and unused, delete {app.id} in Meteroid's web interface and apply again.\n"
-        "If it is somebody else's, give the app in the manifest another name.",
+        "If it is somebody else's, give the app in the manifest another name and wait some minutes.",
     )
 
 
@@ -301,8 +323,11 @@ def _taken(action: Action, app: App, owner: Address | None) -> Conflict:
 
 def _notes(actions: tuple[Action, ...], desired: DesiredState) -> Iterator[Note]:
     for action in actions:
-        if action.kind is ActionKind.RESUME and _outdated(action, desired):
-            text = "it is finished as it was asked for; what the manifest says now needs another apply"
+        unsure = action.finding is not None and action.finding.event is Event.UNSURE
+        if action.kind is ActionKind.RESUME and not unsure and _outdated(action, desired):
+            text = (
+                "what an earlier run left open is finished first; what the manifest says needs another apply"
+            )
             yield Note(action.address, text)
         record, app = action.record, action.observed
         if record is None or app is None or record.app.id != app.id:
@@ -319,7 +344,9 @@ def _notes(actions: tuple[Action, ...], desired: DesiredState) -> Iterator[Note]
 
 
 def _outdated(action: Action, desired: DesiredState) -> bool:
-    asked = action.open.operation.spec if action.open else None
-    return (
-        action.like is ActionKind.CREATE and asked is not None and asked != desired.apps.get(action.address)
-    )
+    """Whether finishing an open operation leaves something to do for the next plan."""
+    wanted = desired.apps.get(action.address)
+    if action.like is ActionKind.CREATE:
+        return action.open is not None and action.open.operation.spec != wanted
+    recorded = action.record if action.like is not ActionKind.DELETE else None
+    return wanted is not None and (recorded is None or not diff.same(recorded.app, wanted))

@@ -9,12 +9,13 @@ from email.utils import parsedate_to_datetime
 
 from provisioner.model import App, AppSpec, Listing
 from provisioner.name import fold
-from provisioner.operation import Answer, OpenOperation, Sight
-from provisioner.phases import Event, Kind, Phase
+from provisioner.operation import Answer, OpenOperation, Step
+from provisioner.phases import Event, Phase
 from provisioner.state import AppRecord
 from provisioner.text import quote
 
 _SLACK = timedelta(seconds=1)  # `Date` is whole seconds, `created_at` is not
+_HELD_BACK = timedelta(minutes=7)  # the longest that the client may hold a request (429) after its intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Scene:
     listing: Listing
     organization_id: str | None
     recorded: Collection[str]  # ids in the state
-    wanted: bool  # whether the manifest still has the address
+    spec: AppSpec | None  # what the manifest says of the address now
     rules: Rules
 
 
@@ -65,7 +66,7 @@ def find(entry: OpenOperation, record: AppRecord | None, scene: Scene) -> Findin
             return _created(entry, scene)
         case Phase.ROTATED:
             return _rotated(entry, scene)
-        case Phase.DELETING | Phase.DELETING_OLD:
+        case Phase.DELETING | Phase.DELETING_AGAIN | Phase.DELETING_OLD | Phase.DELETING_OLD_AGAIN:
             return _deleted(entry, scene)
         case _:
             return Finding(Event.RESTART, _by_id(scene.listing.apps, entry.step.app_id))
@@ -79,35 +80,42 @@ def _created(entry: OpenOperation, scene: Scene) -> Finding:
     spec = _spec(entry)
     holders = [app for app in scene.listing.apps if fold(app.name) == fold(spec.name)]
     if not holders:
-        return Finding(_absent(entry, scene))
+        return Finding(_absent(entry, spec, scene))
+    evidence = tuple(weigh(entry, spec, holders[0], scene))
     if len(holders) > 1:
-        return Finding(Event.UNSURE, holders[0], (Check("only one app has that name", holds=False),))
-    evidence = tuple(weigh(spec, holders[0], entry.sight, scene))
-    strong = all(check.holds for check in evidence)
-    return Finding(Event.OURS if strong and scene.rules.auto else Event.UNSURE, holders[0], evidence)
+        evidence += (Check("only one app has that name", holds=False),)
+    if all(check.holds for check in evidence) and scene.rules.auto:
+        return Finding(Event.OURS, holders[0], evidence)
+    given_up = scene.spec is None or fold(scene.spec.name) != fold(spec.name)
+    if given_up and settled(entry.step, scene):
+        return Finding(Event.UNWANTED)  # somebody looked, and asks for another name now
+    return Finding(Event.UNSURE, holders[0], evidence)
 
 
-def _absent(entry: OpenOperation, scene: Scene) -> Event:
-    """Asked for again; where nobody wants it any more it is closed, once nothing can be late."""
-    if scene.wanted or entry.operation.kind is Kind.REPLACE:
+def _absent(entry: OpenOperation, spec: AppSpec, scene: Scene) -> Event:
+    """Asked for again; where the manifest asks for something else it is closed, once nothing can be late."""
+    if scene.spec == spec:
         return Event.ABSENT
-    return Event.UNWANTED if settled(entry.step.since, scene) else Event.UNSURE
+    return Event.UNWANTED if settled(entry.step, scene) else Event.UNSURE
 
 
 def _rotated(entry: OpenOperation, scene: Scene) -> Finding:
+    """The answer on disk is the live one, unless an earlier rotation of ours may have come after it."""
     answer, app = entry.step.answer, _by_id(scene.listing.apps, entry.step.app_id)
     if app is None:
         return Finding(Event.MISSING)
-    whole = answer is not None and answer.complete and answer.status == 200
-    fits = whole and answer is not None and answer.hint == app.client_secret_hint
-    return Finding(Event.FITS if fits else Event.DIFFERS, app)
+    whole = answer is not None and answer.complete and answer.status == 200 and answer.hint is not None
+    live = answer is not None and (answer.hint == app.client_secret_hint or not entry.step.unsettled)
+    return Finding(Event.FITS if whole and live else Event.DIFFERS, app)
 
 
 def _deleted(entry: OpenOperation, scene: Scene) -> Finding:
     app = _by_id(scene.listing.apps, entry.operation.app.id if entry.operation.app else None)
     if app is None:
         return Finding(Event.GONE)
-    return Finding(Event.KEPT if scene.wanted and entry.operation.kind is Kind.DELETE else Event.THERE, app)
+    if scene.spec == entry.operation.spec:  # for a delete: neither wants it
+        return Finding(Event.THERE, app)
+    return Finding(Event.KEPT if settled(entry.step, scene) else Event.UNSURE, app)
 
 
 def answers_for(answer: Answer, app: App) -> bool:
@@ -118,15 +126,16 @@ def answers_for(answer: Answer, app: App) -> bool:
     )
 
 
-def weigh(spec: AppSpec, app: App, sight: Sight | None, scene: Scene) -> Iterable[Check]:
+def weigh(entry: OpenOperation, spec: AppSpec, app: App, scene: Scene) -> Iterable[Check]:
     """Whose is it? All of these together are strong evidence that our lost request made it."""
+    sight = entry.sight
     ids, began = (sight.ids, sight.date) if sight else (None, None)
     yield Check("it was not there before we asked", ids is not None and app.id not in ids)
     yield Check("it is in no other record", app.id not in scene.recorded)
     same = scene.organization_id in (None, app.organization_id)
     yield Check("it is of the state's organization", same)
-    within = _within(app.created_at, began, scene.listing.date)
-    yield Check(f"it was made between our asking ({began}) and this look ({scene.listing.date})", within)
+    within = _within(app.created_at, began, entry.step, scene)
+    yield Check(f"it was made while our request can have been on its way (asked {began})", within)
     yield Check(f"its name is {quote(spec.name, 80)}", app.name == spec.name)
     yield Check("its redirect URIs are those we asked for", set(app.redirect_uris) == set(spec.redirect_uris))
     if spec.scopes is not None:
@@ -135,10 +144,17 @@ def weigh(spec: AppSpec, app: App, sight: Sight | None, scene: Scene) -> Iterabl
     yield Check("it was never updated", app.updated_at is None)
 
 
-def settled(since: str | None, scene: Scene) -> bool:
-    """Whether by the server's clock nothing sent after `since` can still be on its way. Unknown is no."""
-    start, now = http_date(since), http_date(scene.listing.date)
-    return start is not None and now is not None and now >= start + scene.rules.settle
+def settled(step: Step, scene: Scene) -> bool:
+    """Whether by the server's clock the latest request can no longer be carried out. Unknown is no."""
+    end, now = _latest(step, scene), http_date(scene.listing.date)
+    return end is not None and now is not None and now >= end
+
+
+def _latest(step: Step, scene: Scene) -> datetime | None:
+    """When the latest request can have been carried out at the latest, by the server's clock."""
+    start = http_date(step.since)
+    held = timedelta() if step.sent else _HELD_BACK
+    return None if start is None else start + held + scene.rules.settle
 
 
 def http_date(text: str | None) -> datetime | None:
@@ -152,12 +168,12 @@ def http_date(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _within(created_at: str, began: str | None, ended: str | None) -> bool:
-    """Both ends are the server's own clock: ours may be wrong by days."""
-    start, end = http_date(began), http_date(ended)
-    if start is None or end is None:
+def _within(created_at: str, began: str | None, step: Step, scene: Scene) -> bool:
+    """All by the server's own clock, for ours may be wrong by days."""
+    start, latest, now = http_date(began), _latest(step, scene), http_date(scene.listing.date)
+    if start is None or latest is None or now is None:
         return False
-    return start - _SLACK <= datetime.fromisoformat(created_at) <= end + _SLACK
+    return start - _SLACK <= datetime.fromisoformat(created_at) <= min(now, latest) + _SLACK
 
 
 def _by_id(apps: Iterable[App], app_id: str | None) -> App | None:

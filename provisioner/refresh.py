@@ -4,20 +4,43 @@ from __future__ import annotations
 
 from provisioner.errors import PlanError
 from provisioner.model import App
-from provisioner.plan import Observed, Plan, Reason
+from provisioner.phases import Event
+from provisioner.plan import Action, Observed, Plan, Reason
 from provisioner.ports import OAuthAppsApi
 from provisioner.state import State
 from provisioner.text import escape
 
 
 def observe(api: OAuthAppsApi, prior: State, wanted: str | None = None) -> Observed:
-    """One list call, of the right organization; a recorded app that it lacks is asked for by id."""
+    """One list call, of the right organization; an app of ours that it lacks is asked for by id.
+
+    An inactive app may be left out of the list; an active one may not.
+    """
     listing = api.list_apps()
     check_organization(prior, listing.apps, wanted)
     listed = {app.id for app in listing.apps}
-    missing = [record.app.id for record in prior.records.values() if record.app.id not in listed]
-    gone = frozenset(app_id for app_id in missing if api.get_app(app_id) is None)
-    return Observed(listing.apps, gone, listing.date)
+    unlisted = [app_id for app_id in _ours(prior) if app_id not in listed]
+    found = {app_id: api.get_app(app_id) for app_id in unlisted}
+    inactive = tuple(app for app in found.values() if app)
+    for app in inactive:
+        if app.is_active:
+            raise PlanError(
+                f"The API's list is not whole: {app.id} is missing from it",
+                "The API still answers for it, so the list cannot be trusted.",
+                "Run the command again; if it persists, nothing can be planned safely.",
+            )
+    gone = frozenset(app_id for app_id, app in found.items() if app is None)
+    return Observed((*listing.apps, *inactive), gone, listing.date)
+
+
+def _ours(prior: State) -> dict[str, None]:
+    """The ids in records and in open operations, in order and once each."""
+    ids = [record.app.id for record in prior.records.values()]
+    for entry in prior.open:
+        answer = entry.step.answer
+        known = (entry.operation.app.id if entry.operation.app else None, entry.step.app_id)
+        ids += [app_id for app_id in (*known, answer.app_id if answer else None) if app_id]
+    return dict.fromkeys(ids)
 
 
 def check_organization(prior: State, apps: tuple[App, ...], wanted: str | None) -> None:
@@ -50,16 +73,18 @@ def check_base_url(prior: State, base_url: str) -> None:
 
 
 def check_not_emptied(plan: Plan, prior: State, observed: Observed) -> None:
-    """A token for an empty tenant must neither make everything again nor forget it.
-
-    Apps that an earlier run was asked to destroy are missing rightly.
-    """
-    lost = [action for action in plan.actions if action.reason is Reason.DELETED_OUTSIDE]
+    """A token for an empty tenant must neither make everything again nor forget it."""
     listed = {app.id for app in observed.apps}
     recorded = [record.app.id for record in prior.records.values()]
-    if lost and listed.isdisjoint(recorded):
+    if any(map(_lost, plan.actions)) and listed.isdisjoint(recorded):
         raise PlanError(
             f"The API lists {len(listed)} apps, and none of the {len(recorded)} in the state",
-            "Either the token is for another tenant, or every app was deleted outside of provisioner.",
+            "Either the token is for another tenant, or they were deleted, maybe by a run that was cut off.",
             "Check METEROID_API_KEY. If they are really gone, go on with --allow recreate-all.",
         )
+
+
+def _lost(action: Action) -> bool:
+    """Whether the action takes a recorded app's absence for granted."""
+    gone = action.finding is not None and action.finding.event in (Event.GONE, Event.ABSENT, Event.MISSING)
+    return action.record is not None and (action.reason is Reason.DELETED_OUTSIDE or gone)

@@ -281,26 +281,20 @@ def test_f25_a_token_that_is_not_accepted_stops_what_has_not_started(status: int
 def test_f12_after_an_ambiguous_answer_what_is_absent_is_asked_for_again() -> None:
     tape = Tape([ambiguous(None), created()])
     assert statuses(run(tape, create())) == {"one": Status.DONE}
-    assert tape.calls[1:6] == ["intent", "POST", "list", "leave", "intent"]
-    assert [step.phase for step in tape.steps] == [Phase.CREATING, Phase.CREATING_AGAIN, Phase.CREATED]
+    assert tape.calls[1:7] == ["intent", "POST", "answered", "list", "leave", "intent"]
+    phases = [Phase.CREATING, Phase.CREATING, Phase.CREATING_AGAIN, Phase.CREATED]
+    assert [step.phase for step in tape.steps] == phases
+    assert [step.sent for step in tape.steps] == [False, True, False, False]
+    assert tape.records[ONE].secret is not None
+    assert tape.records[ONE].secret.unsettled_until == "2026-01-01T00:01:01Z"  # type: ignore[union-attr]
 
 
 def test_f4_what_is_ours_by_all_the_evidence_is_taken_over_after_a_durable_rotate_intent() -> None:
     tape = ours(Tape([ambiguous(), rotated()]))
     assert statuses(run(tape, create())) == {"one": Status.DONE}
-    assert tape.calls[1:] == [
-        "intent",
-        "POST",
-        "list",
-        "leave",
-        "intent",
-        "ROTATE",
-        "seal",
-        "answered",
-        "record",
-        "close",
-    ]
-    assert tape.steps[1] == Step(Phase.ROTATING_AGAIN, None, "app_one", True, tape.steps[1].since)
+    after = ["answered", "list", "leave", "intent", "ROTATE", "seal", "answered", "record", "close"]
+    assert tape.calls[1:] == ["intent", "POST", *after]
+    assert tape.steps[2] == Step(Phase.ROTATING_AGAIN, None, "app_one", True, tape.steps[2].since)
     secret = tape.records[ONE].secret
     assert secret is not None
     assert (secret.origin, secret.hint) == ("rotate", "new")
@@ -395,7 +389,7 @@ def test_a_refused_delete_keeps_the_record() -> None:
 def test_f29_after_an_ambiguous_delete_the_app_is_asked_for_and_gone_means_done() -> None:
     tape = Tape([ambiguous()])
     assert statuses(run(tape, delete())) == {"one": Status.DONE}
-    assert tape.calls == ["header", "intent", "DELETE", "get", "unrecord", "close"]
+    assert tape.calls == ["header", "intent", "DELETE", "answered", "get", "unrecord", "close"]
 
 
 def test_f29_after_an_ambiguous_delete_an_app_that_is_still_there_is_deleted_again() -> None:
@@ -425,13 +419,13 @@ def test_a_replacement_whose_delete_is_refused_creates_nothing() -> None:
 
 
 @pytest.mark.parametrize("answer", [refused(400, "400 Bad Request"), refused(409), NOT_SENT])
-def test_f31_a_replacement_whose_create_is_refused_stays_open_and_says_what_is_gone(answer: Reply) -> None:
+def test_f31_a_replacement_whose_create_is_refused_is_closed_and_says_what_is_gone(answer: Reply) -> None:
     tape = Tape([DELETED, answer])
     result = run(tape, replace())
-    assert statuses(result) == {"one": Status.OPEN}
+    assert statuses(result) == {"one": Status.FAILED}
     assert result.results[0].message.startswith("the old one is gone, the new one is not made yet")
     assert result.counts.destroy == 1
-    assert tape.steps[-1].phase is Phase.UNMADE
+    assert tape.calls[-2:] == ["unrecord", "close"]
 
 
 def test_a_rotation_is_an_intent_a_request_a_sealed_answer_and_a_record() -> None:
@@ -599,17 +593,46 @@ def test_a_rotation_whose_answer_is_the_live_one_is_recorded_without_a_request()
     assert tape.calls == ["header", "record", "close"]
 
 
-@pytest.mark.parametrize("event", [What.ALREADY, What.UNWANTED])
-def test_f10_an_operation_with_nothing_left_to_do_is_only_closed(event: What) -> None:
+def test_f10_an_operation_that_is_recorded_already_is_only_closed() -> None:
     tape = Tape()
-    assert statuses(run(tape, resume(Phase.CREATING, event))) == {"one": Status.DONE}
+    assert statuses(run(tape, resume(Phase.CREATING, What.ALREADY))) == {"one": Status.DONE}
     assert tape.calls == ["header", "close"]
+
+
+@pytest.mark.parametrize("kind", [Kind.CREATE, Kind.REPLACE])
+def test_what_was_never_made_and_is_not_wanted_is_forgotten(kind: Kind) -> None:
+    tape = Tape()
+    phase = Phase.REPLACING if kind is Kind.REPLACE else Phase.CREATING
+    assert statuses(run(tape, resume(phase, What.UNWANTED, kind=kind))) == {"one": Status.DONE}
+    assert tape.calls == ["header", "unrecord", "close"]
 
 
 def test_a_delete_that_nobody_wants_any_more_is_only_closed() -> None:
     tape = Tape(listed=[app()])
     assert statuses(run(tape, resume(Phase.DELETING, What.KEPT, app(), Kind.DELETE))) == {"one": Status.DONE}
     assert tape.calls == ["header", "close"]
+
+
+def test_where_a_delete_was_done_by_the_plan_and_the_app_is_there_nothing_is_destroyed() -> None:
+    tape = Tape(listed=[app()])
+    assert statuses(run(tape, resume(Phase.DELETING, What.GONE, None, Kind.DELETE))) == {"one": Status.OPEN}
+    assert "DELETE" not in tape.calls
+    assert "unrecord" not in tape.calls
+
+
+def test_what_may_still_be_deleted_is_kept_in_mind() -> None:
+    tape = Tape(listed=[app()])
+    assert statuses(run(tape, resume(Phase.DELETING, What.UNSURE, app(), Kind.DELETE))) == {
+        "one": Status.OPEN
+    }
+    assert tape.calls == ["header"]
+
+
+@pytest.mark.parametrize("answer", [refused(401), NOT_SENT])
+def test_whatever_refuses_a_second_delete_says_nothing_of_the_first(answer: Reply) -> None:
+    tape = Tape([ambiguous(), answer], listed=[app()])
+    assert statuses(run(tape, delete())) == {"one": Status.OPEN}
+    assert tape.calls[-1] == "leave"
 
 
 def test_what_may_still_be_on_its_way_stays_open() -> None:
@@ -620,7 +643,9 @@ def test_what_may_still_be_on_its_way_stays_open() -> None:
 
 def test_f30_a_replacement_rolls_forward() -> None:
     tape = Tape([created()])
-    assert statuses(run(tape, resume(Phase.UNMADE, What.RESTART, None, Kind.REPLACE))) == {"one": Status.DONE}
+    assert statuses(run(tape, resume(Phase.REPLACING, What.ABSENT, None, Kind.REPLACE))) == {
+        "one": Status.DONE
+    }
     assert [call for call in tape.calls if call.isupper()] == ["POST"]
 
 

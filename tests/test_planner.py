@@ -28,7 +28,7 @@ from provisioner.state import AppRecord, Header, SealedSecret, State
 CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
 REWRITE = "REWRITE_CASES" in os.environ  # after a deliberate change of words; read the diff
 EARLY = "Thu, 01 Jan 2026 00:00:00 GMT"
-LATE = "Thu, 01 Jan 2026 00:10:00 GMT"
+LATE = "Thu, 01 Jan 2026 00:10:00 GMT"  # past the settle time of what was asked for EARLY
 HEADER = Header("lineage", "https://api.example", "org_1")
 
 
@@ -53,7 +53,8 @@ def app(key: str, **fields: Any) -> App:
 
 def record(key: str, held: App, hint: str | None = None, until: str | None = None) -> AppRecord:
     made, hint = "2026-01-01T00:00:00Z", hint or held.client_secret_hint
-    sealed = SealedSecret("sealed", hint, "create", f"op_{key}", made, unsettled_until=until)
+    origin = "rotate" if until else "create"
+    sealed = SealedSecret("sealed", hint, origin, f"op_{key}", made, unsettled_until=until)
     return AppRecord(Address(key), held, sealed)
 
 

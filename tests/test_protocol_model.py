@@ -86,7 +86,7 @@ def steps(world: World, table: Table, start: Mapping[Kind, Move]) -> Iterator[Wo
         return
     for after, event in performed(world, run.effects[0]):
         left = replace(after.run or run, effects=run.effects[1:])
-        if event is None:
+        if event is None or left.effects:  # only a move's last effect has a say
             yield replace(after, run=left)
         else:
             yield moved(after, left, event, table)
@@ -324,7 +324,7 @@ def test_every_durable_phase_knows_how_to_go_on_after_a_crash() -> None:
 def test_whatever_is_sent_has_a_durable_intent_before_it_and_is_kept_before_it_is_read() -> None:
     for key, taken in [*((key, taken) for key, taken in MOVES.items()), *START.items()]:
         effects = list(taken.effects)
-        for send in (Effect.SEND_CREATE, Effect.SEND_ROTATE):
+        for send in (Effect.SEND_CREATE, Effect.SEND_ROTATE, Effect.SEND_DELETE):
             if send in effects:
                 assert effects.index(Effect.INTENT) < effects.index(send), key
         if Effect.READ in effects:
@@ -332,6 +332,6 @@ def test_whatever_is_sent_has_a_durable_intent_before_it_and_is_kept_before_it_i
 
 
 def test_only_the_last_effect_of_a_move_may_come_to_an_event() -> None:
-    silent = {Effect.INTENT, Effect.KEEP, Effect.CLOSE}
+    silent = {Effect.INTENT, Effect.KEEP, Effect.UNRECORD, Effect.CLOSE}
     for taken in [*MOVES.values(), *START.values()]:
         assert all(effect in silent for effect in taken.effects[:-1])

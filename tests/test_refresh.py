@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from provisioner.errors import ApiError, PlanError
 from provisioner.model import Address, App, Listing
+from provisioner.operation import OpenOperation, Operation, Step
+from provisioner.phases import Event as What
+from provisioner.phases import Kind, Phase
 from provisioner.plan import Action, ActionKind, Observed, Plan, Reason
+from provisioner.recovery import Finding
 from provisioner.refresh import check_base_url, check_not_emptied, check_organization, observe
 from provisioner.state import AppRecord, Header, State
 
@@ -53,7 +58,7 @@ def test_an_app_that_is_listed_is_not_asked_for() -> None:
 
 
 def test_a_recorded_app_that_is_not_listed_is_asked_for_by_id_before_it_is_called_gone() -> None:
-    api = Api((app(1),), found=(app(2),))
+    api = Api((app(1),), found=(dataclasses.replace(app(2), is_active=False),))
     assert observe(api, state(app(1), app(2), app(3))).gone == {"app_3"}
     assert api.asked == ["app_2", "app_3"]
 
@@ -114,8 +119,9 @@ def test_a_state_of_another_host_is_refused() -> None:
         check_base_url(state(), "https://other.example")
 
 
-def lost(kind: ActionKind, address: str = "a0") -> Plan:
-    return Plan((Action(kind, Address(address), reason=Reason.DELETED_OUTSIDE),))
+def lost(kind: ActionKind) -> Plan:
+    record = AppRecord(Address("a0"), app(1))
+    return Plan((Action(kind, Address("a0"), record=record, reason=Reason.DELETED_OUTSIDE),))
 
 
 @pytest.mark.parametrize("kind", [ActionKind.CREATE, ActionKind.FORGET])
@@ -130,7 +136,29 @@ def test_one_recorded_app_in_the_list_is_enough() -> None:
     check_not_emptied(lost(ActionKind.CREATE), state(app(1), app(2)), Observed((app(2), app(9))))
 
 
-def test_apps_that_an_earlier_run_destroyed_are_missing_rightly() -> None:
-    resumed = Plan((Action(ActionKind.RESUME, Address("a0"), reason=Reason.DELETED),))
-    check_not_emptied(resumed, state(app(1)), Observed(()))
-    check_not_emptied(Plan(()), State(), Observed(()))
+@pytest.mark.parametrize("event", [What.GONE, What.ABSENT, What.MISSING])
+def test_an_open_operation_is_no_reason_to_trust_an_empty_list(event: What) -> None:
+    record = AppRecord(Address("a0"), app(1))
+    resumed = Plan((Action(ActionKind.RESUME, Address("a0"), record=record, finding=Finding(event)),))
+    with pytest.raises(PlanError):
+        check_not_emptied(resumed, state(app(1)), Observed(()))
+
+
+def test_without_records_an_empty_list_is_what_it_should_be() -> None:
+    check_not_emptied(Plan((Action(ActionKind.CREATE, Address("a0")),)), State(), Observed(()))
+
+
+def test_an_inactive_app_may_be_left_out_of_the_list_and_an_active_one_may_not() -> None:
+    asleep = dataclasses.replace(app(2), is_active=False)
+    assert observe(Api((app(1),), found=(asleep,)), state(app(1), asleep)).apps == (app(1), asleep)
+    with pytest.raises(PlanError):
+        observe(Api((app(1),), found=(app(2),)), state(app(1), app(2)))
+
+
+def test_the_apps_of_open_operations_are_asked_for_too() -> None:
+    entry = OpenOperation(
+        Operation("op_1", Kind.ROTATE, Address("a1"), "lineage", None, app(2)),
+        Step(Phase.ROTATED, None, "app_3"),
+    )
+    api = Api((app(1),))
+    assert observe(api, dataclasses.replace(state(app(1)), open=(entry,))).gone == {"app_2", "app_3"}

@@ -31,7 +31,7 @@ APP = App("app_1", "org_1", "Portal", "cid", "hint", (), (), True, "2026-01-02T0
 SECRET = SealedSecret("sealed", "hint", "create", "op_1", "2026-01-02T03:04:06Z")
 SIGHT = Sight("run_1", frozenset(["app_0"]), "Fri, 02 Jan 2026 03:04:05 GMT")
 SPEC = AppSpec("Portal", ("https://p.example/cb",))
-CREATE = Operation("op_1", Kind.CREATE, Address("portal"), "lineage-1", SPEC)
+CREATE = Operation("op_1", Kind.CREATE, Address("portal"), "lineage-1", SPEC, None, "run_1")
 CREATING = Step(Phase.CREATING)
 CREATED = Step(Phase.CREATED, Answer(201, True, "sealed " * 20, "app_1", "cid", "hint"))
 OWN = ["state.json", "apps/portal.json", ".journal/op_1.op", ".journal/run_1.sight"]
@@ -261,10 +261,10 @@ def test_a_file_in_the_place_of_the_folder_is_refused(store: DirectoryStore, fol
 def test_an_operation_is_found_open_at_its_last_step_until_it_is_closed(store: DirectoryStore) -> None:
     store.write_header(HEADER)
     entry = store.open_operation(CREATE, CREATING, 1000)
-    assert store.read().open == (OpenOperation(CREATE, CREATING),)
+    assert store.read().open == (OpenOperation(CREATE, CREATING, SIGHT),)
     for step in (CREATED, replace(CREATED, phase=Phase.ROTATED), Step(Phase.ROTATING_AGAIN)):
         entry.step(step)
-        assert store.read().open == (OpenOperation(CREATE, step),)
+        assert store.read().open == (OpenOperation(CREATE, step, SIGHT),)
     entry.close()
     assert store.read() == State(HEADER)
 
@@ -272,7 +272,7 @@ def test_an_operation_is_found_open_at_its_last_step_until_it_is_closed(store: D
 def test_an_operation_that_is_left_stays_open_for_the_next_run(store: DirectoryStore, folder: Path) -> None:
     store.write_header(HEADER)
     store.open_operation(CREATE, CREATING, 1000).leave()
-    assert DirectoryStore(folder).read().open == (OpenOperation(CREATE, CREATING),)
+    assert DirectoryStore(folder).read().open == (OpenOperation(CREATE, CREATING, SIGHT),)
     store.close_operation(CREATE.id)
     assert store.read() == State(HEADER)
 
@@ -282,7 +282,7 @@ def test_an_entry_that_is_written_anew_stands_for_the_old_one(
 ) -> None:
     again = Step(Phase.CREATING_AGAIN)
     store.open_operation(CREATE, again, 0).leave()
-    assert store.read().open == (OpenOperation(CREATE, again),)
+    assert store.read().open == (OpenOperation(CREATE, again, SIGHT),)
     assert sorted(path.name for path in journal.parent.iterdir()) == ["op_1.op", "run_1.sight"]
 
 
@@ -296,7 +296,7 @@ def test_an_entry_that_cannot_be_written_anew_stays_as_it_was(
         patch.setattr(os, "posix_fallocate", full)
         with pytest.raises(FileError, match="Could not write"):
             store.open_operation(CREATE, Step(Phase.CREATING_AGAIN), 0)
-    assert store.read().open == (OpenOperation(CREATE, CREATED),)
+    assert store.read().open == (OpenOperation(CREATE, CREATED, SIGHT),)
 
 
 def test_operations_are_found_in_the_order_of_their_ids(store: DirectoryStore) -> None:
@@ -334,7 +334,7 @@ def test_there_is_room_for_the_sealed_form_of_the_largest_answer(store: Director
     step = Step(Phase.CREATED, Answer(201, True, sealed, "app_1", "cid", "\u202e" * 1000))
     entry.step(step)
     entry.leave()
-    assert store.read().open == (OpenOperation(CREATE, step),)
+    assert store.read().open == (OpenOperation(CREATE, step, SIGHT),)
 
 
 def test_an_answer_that_does_not_fit_is_refused_and_the_operation_stays_open(store: DirectoryStore) -> None:
@@ -344,7 +344,7 @@ def test_an_answer_that_does_not_fit_is_refused_and_the_operation_stays_open(sto
         entry.step(Step(Phase.CREATED, Answer(201, True, "x" * 100_000)))
     entry.step(CREATED)
     entry.leave()
-    assert store.read().open == (OpenOperation(CREATE, CREATED),)
+    assert store.read().open == (OpenOperation(CREATE, CREATED, SIGHT),)
 
 
 @pytest.mark.parametrize(
@@ -386,9 +386,9 @@ def test_an_answer_that_was_torn_at_any_byte_counts_as_none(
     _, first, second = frame_ends(whole)
     for at in range(first, second):
         journal.write_bytes(damage(whole, at))
-        assert store.read().open == (OpenOperation(CREATE, CREATING),), at
+        assert store.read().open == (OpenOperation(CREATE, CREATING, SIGHT),), at
     journal.write_bytes(damage(whole, second))
-    assert store.read().open == (OpenOperation(CREATE, CREATED),)
+    assert store.read().open == (OpenOperation(CREATE, CREATED, SIGHT),)
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -409,7 +409,7 @@ def test_a_bit_that_turned_in_an_answer_makes_it_count_as_none(store: DirectoryS
     _, first, second = frame_ends(whole)
     for at in range(first, second, 5):
         journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert store.read().open == (OpenOperation(CREATE, CREATING),), at
+        assert store.read().open == (OpenOperation(CREATE, CREATING, SIGHT),), at
 
 
 @pytest.mark.parametrize(
@@ -446,7 +446,7 @@ def test_the_journal_is_read_before_the_records_so_that_an_operation_is_seen_in_
             return data
 
     state = DirectoryStore(folder, Interleaved()).read()
-    assert (state.open, list(state.records)) == ((OpenOperation(CREATE, CREATING),), [Address("portal")])
+    assert (state.open, list(state.records)) == ((OpenOperation(CREATE, CREATING, SIGHT),), [Address("portal")])
 
 
 def test_a_file_that_an_apply_takes_away_while_the_state_is_read_is_no_error(

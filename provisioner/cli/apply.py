@@ -87,13 +87,16 @@ class Job:
     colour: bool | None
     stop: threading.Event
 
-    def look(self) -> tuple[State, Plan, Observed]:
-        """The state, one list call, the plan."""
+    def look(self) -> tuple[State, Plan, Observed, float]:
+        """The state, one list call, the plan, and when that began (seconds of a steady clock)."""
+        from provisioner.apply import steady
         from provisioner.cli.planning import look
+
+        began = steady()
 
         prior = self.workspace.store.read()
         observed = look(self.workspace, self.api, prior, self.base_url)
-        return prior, self.planner(prior, observed), observed
+        return prior, self.planner(prior, observed), observed, began
 
 
 def apply_approved(job: Job) -> int:
@@ -101,32 +104,37 @@ def apply_approved(job: Job) -> int:
     from provisioner.apply import settle
 
     with job.workspace.store.lock("apply", job.lock_timeout):
-        prior, plan, observed = job.look()
+        prior, plan, observed, began = job.look()
         show(job, plan)
         if not plan.changes or plan.conflicts:
             settle(plan, job.workspace.store)
             return nothing(plan)
         check_consent(job, plan)
-        return run(job, prior, plan, observed)
+        return run(job, prior, plan, observed, began)
 
 
 def apply_asked(job: Job) -> int:
     """The prompt first, then the lock and the plan once more, which must still be the one shown."""
-    _, plan, _ = job.look()
+    from provisioner.apply import settle
+
+    _, plan, _, _ = job.look()
     show(job, plan)
     if not plan.changes or plan.conflicts:
+        if any(action.settles for action in plan.actions):
+            with job.workspace.store.lock("apply", job.lock_timeout):
+                settle(job.look()[1], job.workspace.store)
         return nothing(plan)
     if not confirmed(plan):
         return EXIT_ERROR
     with job.workspace.store.lock("apply", job.lock_timeout):
-        prior, again, observed = job.look()
+        prior, again, observed, began = job.look()
         if again != plan:
             raise PlanError(
                 "The plan is not the one you approved any more",
                 "The API or the state changed while you were asked. Nothing was done.",
                 "Run `provisioner apply` again and look at the new plan.",
             )
-        return run(job, prior, plan, observed)
+        return run(job, prior, plan, observed, began)
 
 
 def show(job: Job, plan: Plan) -> None:
@@ -184,7 +192,7 @@ def confirmed(plan: Plan) -> bool:
     return False
 
 
-def run(job: Job, prior: State, plan: Plan, observed: Observed) -> int:
+def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) -> int:
     """Under the lock: do it, and say how it ended. From here on a signal lets nothing new start."""
     from provisioner.apply import Approved, Ports, apply, settle
     from provisioner.cli.clock import SystemClock
@@ -197,7 +205,7 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed) -> int:
 
     store = job.workspace.store
     ports = Ports(job.api, store, Sealer(job.readers.recipients), SystemClock())
-    approved = Approved(plan, pinned(prior, job.base_url, observed), observed, rules(job.workspace))
+    approved = Approved(plan, pinned(prior, job.base_url, observed), observed, rules(job.workspace), began)
     with stopping(job.stop), reporting(len(plan.changes), job.colour) as report:
         result = apply(approved, ports, job.parallelism, report, job.stop)
         settle(plan, store)
@@ -212,5 +220,4 @@ def exit_status(result: ApplyResult) -> int:
 
     if result.done:
         return 0
-    left = result.having(Status.OPEN) or result.having(Status.FAILED)
-    return EXIT_INTERRUPTED if result.interrupted and not left else EXIT_UNFINISHED
+    return EXIT_INTERRUPTED if result.interrupted and not result.having(Status.OPEN) else EXIT_UNFINISHED

@@ -59,6 +59,8 @@ def command(
 
 def _importable(workspace: Workspace, state: State, api: OAuthAppsApi, address: Address, app_id: str) -> App:
     """The app, where nothing stands against it."""
+    from provisioner.name import fold
+
     if address not in workspace.desired.apps:
         raise PlanError(
             f"{address} is not in the manifest",
@@ -75,4 +77,12 @@ def _importable(workspace: Workspace, state: State, api: OAuthAppsApi, address: 
     app = api.get_app(app_id)
     if app is None:
         raise PlanError(f"The API has no app {app_id}", "", "Check the id, and METEROID_API_KEY.")
+    asking = [entry.operation for entry in state.open if entry.operation.spec]
+    for operation in asking:
+        if operation.spec and fold(operation.spec.name) == fold(app.name):
+            raise PlanError(
+                f"An earlier run asked for an app of that name, as {operation.address}, and is not finished",
+                "It may be the very app.",
+                "Run `provisioner apply` first.",
+            )
     return app

@@ -157,9 +157,10 @@ class DirectoryStore:
             yield record_from(data, str(path), path.name.removesuffix(".json"))
 
     def _open_operations(self) -> Iterator[OpenOperation]:
+        entries = list(self._contents(self._journal, ".op"))  # first: a sight is written before its entries
         contents = self._contents(self._journal, ".sight")
         sights = {path.name: sight_from(data, str(path)) for path, data in contents}
-        for path, data in self._contents(self._journal, ".op"):
+        for path, data in entries:
             yield _open_operation(path, data, sights)
 
     def _contents(self, folder: Path, suffix: str) -> Iterator[tuple[Path, bytes]]:
@@ -194,11 +195,14 @@ class DirectoryStore:
     def _forget_sights(self) -> None:
         """What a run saw is of use to its open operations alone."""
         inside = _listed(self._journal)
-        if any(_ENTRY.fullmatch(path.name) for path in inside):
+        sights = [path for path in inside if _SIGHT.fullmatch(path.name)]
+        if not sights:
             return
-        for path in inside:
-            if _SIGHT.fullmatch(path.name):
-                self._files.remove(path)
+        with contextlib.suppress(FileError, StateError):  # what cannot be read may need any of them
+            needed = {f"{entry.operation.sight}.sight" for entry in self._open_operations()}
+            for path in sights:
+                if path.name not in needed:
+                    self._files.remove(path)
 
 
 class JournalEntry:
