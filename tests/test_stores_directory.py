@@ -261,10 +261,10 @@ def test_a_file_in_the_place_of_the_folder_is_refused(store: DirectoryStore, fol
 def test_an_operation_is_found_open_at_its_last_step_until_it_is_closed(store: DirectoryStore) -> None:
     store.write_header(HEADER)
     entry = store.open_operation(CREATE, CREATING, 1000)
-    assert store.read().open == (OpenOperation(CREATE, CREATING, SIGHT),)
+    assert store.read().open == (OpenOperation(CREATE, CREATING),)
     for step in (CREATED, replace(CREATED, phase=Phase.ROTATED), Step(Phase.ROTATING_AGAIN)):
         entry.step(step)
-        assert store.read().open == (OpenOperation(CREATE, step, SIGHT),)
+        assert store.read().open == (OpenOperation(CREATE, step),)
     entry.close()
     assert store.read() == State(HEADER)
 
@@ -272,7 +272,7 @@ def test_an_operation_is_found_open_at_its_last_step_until_it_is_closed(store: D
 def test_an_operation_that_is_left_stays_open_for_the_next_run(store: DirectoryStore, folder: Path) -> None:
     store.write_header(HEADER)
     store.open_operation(CREATE, CREATING, 1000).leave()
-    assert DirectoryStore(folder).read().open == (OpenOperation(CREATE, CREATING, SIGHT),)
+    assert DirectoryStore(folder).read().open == (OpenOperation(CREATE, CREATING),)
     store.close_operation(CREATE.id)
     assert store.read() == State(HEADER)
 
@@ -334,7 +334,7 @@ def test_there_is_room_for_the_sealed_form_of_the_largest_answer(store: Director
     step = Step(Phase.CREATED, Answer(201, True, sealed, "app_1", "cid", "\u202e" * 1000))
     entry.step(step)
     entry.leave()
-    assert store.read().open == (OpenOperation(CREATE, step, SIGHT),)
+    assert store.read().open == (OpenOperation(CREATE, step),)
 
 
 def test_an_answer_that_does_not_fit_is_refused_and_the_operation_stays_open(store: DirectoryStore) -> None:
@@ -344,7 +344,7 @@ def test_an_answer_that_does_not_fit_is_refused_and_the_operation_stays_open(sto
         entry.step(Step(Phase.CREATED, Answer(201, True, "x" * 100_000)))
     entry.step(CREATED)
     entry.leave()
-    assert store.read().open == (OpenOperation(CREATE, CREATED, SIGHT),)
+    assert store.read().open == (OpenOperation(CREATE, CREATED),)
 
 
 @pytest.mark.parametrize(
@@ -446,7 +446,7 @@ def test_the_journal_is_read_before_the_records_so_that_an_operation_is_seen_in_
             return data
 
     state = DirectoryStore(folder, Interleaved()).read()
-    assert (state.open, list(state.records)) == ((OpenOperation(CREATE, CREATING, SIGHT),), [Address("portal")])
+    assert (state.open, list(state.records)) == ((OpenOperation(CREATE, CREATING),), [Address("portal")])
 
 
 def test_a_file_that_an_apply_takes_away_while_the_state_is_read_is_no_error(
