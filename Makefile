@@ -12,11 +12,12 @@ PIP = $(BIN) -m pip --disable-pip-version-check -qq
 LOCKED = install --only-binary :all: --require-hashes -r
 EDITABLE = install --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test format lock clean
+.PHONY: help demo test torture format lock clean
 
 help:
 	@echo "make demo     the whole tour against a local sandbox; no account, no token"
 	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
+	@echo "make torture  kill the command at every step, and see that nothing is lost (needs strace; about half an hour)"
 	@echo "make format   let ruff put the source in order"
 	@echo "make lock     write requirements/ from pyproject.toml (needs uv)"
 	@echo "make clean    remove what the others made"
@@ -29,6 +30,11 @@ test: .venv/dev.stamp
 	$(BIN) -m ruff format --check .
 	$(BIN) -m mypy
 	$(BIN) -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
+
+# Twice the same: make torture TORTURE="--seed 7"
+TORTURE =
+torture: .venv/dev.stamp
+	@PYTHONPATH=tests $(BIN) -m torture --workers $(WORKERS) $(TORTURE)
 
 format: .venv/dev.stamp
 	$(BIN) -m ruff check --fix .

@@ -177,20 +177,25 @@ class DirectoryStore:
             yield path, data
 
     def _tidy(self) -> None:
-        """Under the lock: remove what killed writes left, and tighten what was checked out looser."""
+        """Under the lock: settle what a killed run left on disk, and tighten what was checked out looser.
+
+        A killed run may have renamed without a sync: what this one builds on must be durable first.
+        """
         own = {self._folder: _HEADER_OR_LOCK, self._apps: _RECORD, self._journal: _JOURNAL}
-        if not os.path.lexists(self._folder / ".gitignore"):
-            self._files.write(self._folder / ".gitignore", _IGNORED)
-        self._forget_sights()
         for folder, pattern in own.items():
             if not folder.is_dir():
                 continue
             self._files.folder(folder)
+            with reporting("sync", folder):
+                self._files.sync_folder(folder)
             for path in _listed(folder):
                 if _LEFTOVER.fullmatch(path.name):
                     self._files.remove(path)
                 elif pattern.fullmatch(path.name) and path.is_file() and not path.is_symlink():
                     tighten(path)
+        if not os.path.lexists(self._folder / ".gitignore"):
+            self._files.write(self._folder / ".gitignore", _IGNORED)
+        self._forget_sights()
 
     def _forget_sights(self) -> None:
         """What a run saw is of use to its open operations alone."""

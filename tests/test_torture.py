@@ -1,0 +1,154 @@
+"""The torture grid, a short seeded part of it: real kills and errors at the command's syscalls, by strace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from torture.bench import Bench
+from torture.grid import exhaustive, in_flight, pairwise, seeded
+from torture.oracle import Flaw, counted
+from torture.order import broken
+from torture.planted import PLANTED
+from torture.point import Point, Short, held, visit
+from torture.report import Counts
+from torture.scenario import BY_NAME, SCENARIOS
+from torture.strace import Strike, calls
+
+SEED = 3
+EACH = 5  # points of each kind
+REVEALED_BY = {  # one point of the grid that shows the planted fault; `make torture` looks for one by itself
+    "no sync of folders": Point("create"),
+    "no sync of answers": Point("create"),
+    "no intent before the request": Point("create", (), (Strike("fallocate", 1),)),
+    "answer read before it is kept": Point("rotate"),
+    "a POST sent again by the library": Point("create", ("create:lost-after",)),
+    "a redirect followed": Point("create", ("create:307-after",)),
+    "an ambiguous create closed": Point("create", ("create:lost-after",)),
+    "closed without settling": Point(
+        "create", ("create:late=3600s",), (Strike("fdatasync", 1),), withdrawn=True
+    ),
+    "a rotation never unsettled": Point("rotate", ("rotate:late=3600s",), late_after=True),
+    "a secret printed with an error": Point("create", (), (Strike("fdatasync", 1, "EIO"),)),
+    "a record written in place": Point("create", (), (Strike("pwrite64", 8),)),
+    "a take-over without evidence": Point("create", ("foreign", "create:500-after")),
+    "files for everybody": Point("create"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Bench() as made:
+        yield made
+
+
+@pytest.fixture
+def strace(tool: Callable[[str], str]) -> str:
+    return tool("strace")
+
+
+def sample(points: list[Point]) -> list[Point]:
+    return seeded(SEED).sample(points, EACH)
+
+
+@pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
+def test_f1_to_f10_a_kill_or_an_error_at_any_syscall_on_the_state_loses_nothing(
+    bench: Bench, scenario: str
+) -> None:
+    points = exhaustive(bench, BY_NAME[scenario])
+    assert len(points) > 300
+    counts = sum((visit(bench, point) for point in sample(points)), Counts())
+    assert not counts.failures
+    assert counts.points + counts.misses == EACH
+
+
+@pytest.mark.usefixtures("strace")
+def test_f3_f4_a_kill_while_a_request_is_under_way_loses_nothing(bench: Bench) -> None:
+    points = in_flight(bench, BY_NAME["replace"]) + in_flight(bench, BY_NAME["last"])
+    assert sum((visit(bench, point) for point in sample(points)), Counts()).failures == ()
+
+
+@pytest.mark.usefixtures("strace")
+def test_crashes_in_a_row_with_any_answer_lose_nothing(bench: Bench) -> None:
+    points = pairwise(seeded(SEED))
+    counts = sum((visit(bench, point) for point in sample(points)), Counts())
+    assert not counts.failures
+    assert sum(counts.in_a_row[2:]) > 0
+
+
+def test_f37_a_held_lock_ends_the_run_before_any_request(bench: Bench) -> None:
+    assert held(bench, "create").clean
+    assert held(bench, "create", (("the lock not taken",),)).wrong
+
+
+@pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("plant", REVEALED_BY)
+def test_a_planted_fault_turns_the_grid_red(bench: Bench, plant: str) -> None:
+    assert visit(bench, REVEALED_BY[plant], ((plant,),)).failures
+    assert not visit(bench, REVEALED_BY[plant]).failures
+
+
+def test_every_planted_fault_is_looked_for() -> None:
+    assert set(PLANTED) == {*REVEALED_BY, "the lock not taken"}
+
+
+def test_every_pair_of_a_scenario_a_reply_and_a_number_of_crashes_is_among_the_pairs() -> None:
+    points = pairwise(seeded(SEED))
+    assert {(point.scenario, len(point.crashes)) for point in points} == {
+        (scenario.name, crashes) for scenario in SCENARIOS for crashes in (1, 2, 3)
+    }
+    assert {crash.then for point in points for crash in point.crashes if isinstance(crash, Short)} == {
+        "on", "full", "kill",
+    }  # fmt: skip
+
+
+def test_a_point_at_which_nothing_struck_is_none() -> None:
+    assert counted([], "there", crashes=1, struck=0).points == 0
+    assert counted([], "there", crashes=2, struck=1).misses == 1
+    assert not counted([], "there", crashes=1, struck=0).clean
+    assert counted([Flaw("lost", "it")], "there").failures == ("there: lost: it",)
+
+
+LOG = """\
+7  flock(3</w/state/.lock>, LOCK_EX|LOCK_NB) = 0
+7  pwrite64(4</w/state/.journal/.op_1.op.tmp>, "x"..., 9, 0) = 9
+7  fsync(4</w/state/.journal/.op_1.op.tmp>) = 0
+7  rename("state/.journal/.op_1.op.tmp", "state/.journal/op_1.op") = 0
+7  fsync(5</w/state/.journal>) = 0
+7  sendto(6<socket:[1]>, "POST /api/v1/oauth-apps "..., 300, 0, NULL, 0) = 300
+7  pwrite64(4</w/state/.journal/op_1.op>, "x"..., 9, 9) = 9
+7  fdatasync(4</w/state/.journal/op_1.op>) = 0
+7  pwrite64(8</w/state/apps/.one.json.0.tmp>, "x"..., 9, 0) = 9
+7  fsync(8</w/state/apps/.one.json.0.tmp>) = 0
+7  rename("state/apps/.one.json.0.tmp", "state/apps/one.json") = 0
+7  fsync(9</w/state/apps>) = 0
+7  unlink("state/.journal/op_1.op") = 0
+7  fsync(5</w/state/.journal>) = 0
+7  +++ exited with 0 +++
+"""
+
+
+def test_a_trace_in_the_promised_order_is_not_found_fault_with() -> None:
+    assert list(broken(calls(LOG), "/w", finished=True)) == []
+
+
+@pytest.mark.parametrize("line", [0, 2, 3, 4, 7, 9, 11, 13])
+def test_a_trace_without_one_of_its_syncs_renames_or_locks_is_found_fault_with(line: int) -> None:
+    lines = LOG.splitlines()
+    assert list(broken(calls("\n".join(lines[:line] + lines[line + 1 :])), "/w", finished=True))
+
+
+def test_a_call_that_another_threads_came_between_is_put_together() -> None:
+    log = (
+        "7  fsync(4</w/state/a> <unfinished ...>\n"
+        "8  close(5)                = 0\n"
+        "7  <... fsync resumed>)    = -1 EIO (Input/output error) (INJECTED)\n"
+        "8  fsync(6</w/state/b> <unfinished ...>\n"
+        "8  +++ killed by SIGKILL +++\n"
+    )
+    first, _, last = calls(log)
+    assert (first.arguments, first.injected) == ("4</w/state/a>", True)
+    assert (last.ordinal, last.cut_off) == (1, True)
+    assert Strike("fsync", 1, "EIO").struck(calls(log), "/w")
+    assert not Strike("fsync", 1, "EIO").struck(calls(log), "/elsewhere")

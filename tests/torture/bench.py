@@ -1,0 +1,246 @@
+"""Where commands are put to the torture: a sandbox that is the judge, a nursery, folders to work in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pyrage
+
+from provisioner.sandbox.faults import Faults
+from provisioner.sandbox.server import running
+from torture.scenario import APPLY, BY_NAME, Judge, Scenario, come_late, manifest
+from torture.strace import Call, Strike, calls, options
+
+TESTS = Path(__file__).resolve().parent.parent
+PATIENCE = 120.0  # seconds for one command: longer than any wait of its own
+Plant = tuple[Any, ...]  # a name in planted.py, and its arguments
+INLINE: Plant = ("inline",)  # one thread, so that a call's ordinal is the same in every run
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one command did. `calls` where strace was there."""
+
+    status: int
+    out: str
+    err: str
+    calls: tuple[Call, ...] = ()
+
+    @property
+    def killed(self) -> bool:
+        return self.status == -signal.SIGKILL
+
+
+@dataclass(slots=True)
+class Case:
+    """A folder to work in with its world, and everything that was run there."""
+
+    scenario: Scenario
+    folder: Path
+    judge: Judge
+    wanted: Mapping[str, str]
+    plants: tuple[Plant, ...] = ()
+    ran: list[Ran] = field(default_factory=list)
+
+    @property
+    def journal(self) -> list[str]:
+        """The open operations' files."""
+        return sorted(map(str, (self.folder / "state/.journal").glob("*.op")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    folder: Path
+    judge: Judge
+
+
+class Bench:
+    """Made once a worker; a case is copied from a template, so that a point costs little."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._root = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
+        self._home = self._root / "home"
+        self._home.mkdir()
+        self._logs = self._root / "logs"
+        self._logs.mkdir()
+        self.sandbox = self._open.enter_context(running(Judge()))
+        self._nursery = self._open.enter_context(_nursery())
+        self.identity = pyrage.x25519.Identity.generate()
+        self._number = 0
+        self._templates = {scenario.name: self._prepare(scenario) for scenario in BY_NAME.values()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the sandbox and the nursery, and take the folders away."""
+        self._open.close()
+
+    @contextmanager
+    def case(self, scenario: Scenario, plants: Iterable[Plant] = ()) -> Iterator[Case]:
+        """A fresh copy of what there is before, with the manifest that is wanted."""
+        template = self._templates[scenario.name]
+        folder = self._fresh()
+        shutil.copytree(template.folder, folder, dirs_exist_ok=True)
+        (folder / "apps.yaml").write_text(self._manifest(scenario.wanted))
+        judge = Judge(template.judge.apps(), template.judge.organization_id)
+        judge.made += template.judge.made
+        self._serve(judge)
+        try:
+            yield Case(scenario, folder, judge, scenario.wanted, tuple(plants))
+        finally:
+            self.sandbox.settle()  # nothing late may befall the next case's world
+            shutil.rmtree(folder)
+
+    def withdraw(self, case: Case) -> None:
+        """The manifest wants nothing any more."""
+        case.wanted = {}
+        (case.folder / "apps.yaml").write_text(self._manifest(case.wanted))
+
+    def calm(self) -> None:
+        """No faults any more."""
+        self.sandbox.faults = Faults()
+
+    def struck(self, case: Case, *strikes: Strike, plants: Iterable[Plant] = ()) -> Ran:
+        """The scenario's command the first time, apply after that, under strace."""
+        arguments = APPLY if case.ran else case.scenario.command
+        return self.run(case, arguments, options(strikes), (*case.plants, *plants))
+
+    def apply(self, case: Case) -> Ran:
+        """One apply that nothing befalls."""
+        return self.run(case, case.scenario.calm, None, case.plants)
+
+    def plan(self, case: Case) -> Ran:
+        """One plan."""
+        return self.run(case, ["plan", "--detailed-exitcode"], None, case.plants)
+
+    def run(
+        self, case: Case, arguments: Sequence[str], tracing: list[str] | None, plants: Iterable[Plant]
+    ) -> Ran:
+        """One command in the case's folder."""
+        out, err, log = (self._logs / name for name in ("out", "err", "log"))
+        for path in (out, err, log):
+            path.unlink(missing_ok=True)
+        request = {
+            "arguments": list(arguments), "folder": str(case.folder), "out": str(out), "err": str(err),
+            "plants": list(plants), "held": tracing is not None, "environment": self._environment(case),
+        }  # fmt: skip
+        status = self._nursery.run(request, None if tracing is None else [*tracing, "-o", str(log)])
+        seen = tuple(calls(log.read_text("utf-8", "replace"))) if log.exists() else ()
+        case.ran.append(Ran(status, _text(out), _text(err), seen))
+        return case.ran[-1]
+
+    def _environment(self, case: Case) -> dict[str, str]:
+        return {
+            "HOME": str(self._home),
+            "PATH": os.environ["PATH"],
+            "METEROID_BASE_URL": self.sandbox.url,
+            "METEROID_API_KEY": self.sandbox.api_key,
+            "PROVISIONER_LOG": "debug",
+            "PROVISIONER_LOG_PATH": str(case.folder / "run.log"),
+        }
+
+    def _prepare(self, scenario: Scenario) -> _Template:
+        folder, judge = self._fresh(), Judge()
+        self._serve(judge)
+        if scenario.before:
+            (folder / "apps.yaml").write_text(self._manifest(scenario.before))
+            ran = self.apply(Case(scenario, folder, judge, scenario.before))
+            if ran.status:
+                raise RuntimeError(f"{scenario.name} could not be prepared: {ran.err}")
+        if scenario.late:
+            come_late(folder, judge)
+        return _Template(folder, judge)
+
+    def _manifest(self, apps: Mapping[str, str]) -> str:
+        return manifest(apps, str(self.identity.to_public()))
+
+    def _serve(self, judge: Judge) -> None:
+        self.sandbox.world = judge
+        self.sandbox.calls.clear()
+        self.calm()
+
+    def _fresh(self) -> Path:
+        self._number += 1
+        folder = self._root / f"case{self._number}"
+        folder.mkdir()
+        return folder
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", "replace")
+
+
+@contextmanager
+def _nursery() -> Iterator[_Nursery]:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torture.nursery"],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        nursery = _Nursery(process)
+        yield nursery
+        nursery.close()
+
+
+class _Nursery:
+    """The other end of nursery.py."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._in, self._out = process.stdin, process.stdout
+        self._heard()
+
+    def close(self) -> None:
+        self._in.close()
+
+    def run(self, request: dict[str, Any], tracing: list[str] | None) -> int:
+        """The exit status of one command, minus the signal's number where one ended it."""
+        self._say(json.dumps(request))
+        child = int(self._heard())
+        impatience = threading.Timer(PATIENCE, os.kill, (child, signal.SIGKILL))
+        impatience.start()
+        try:
+            return int(self._heard()) if tracing is None else self._traced(child, tracing)
+        finally:
+            impatience.cancel()
+
+    def _traced(self, child: int, tracing: list[str]) -> int:
+        command = ["strace", *tracing, "-p", str(child)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+            assert tracer.stderr
+            attached = tracer.stderr.readline()
+            self._say("go")
+            status = int(self._heard())
+            tracer.stderr.read()
+        if "attached" not in attached:
+            raise RuntimeError(f"strace could not attach: {attached}")
+        return status
+
+    def _say(self, line: str) -> None:
+        self._in.write(line + "\n")
+        self._in.flush()
+
+    def _heard(self) -> Any:
+        line = self._out.readline()
+        if not line:
+            raise RuntimeError("the nursery ended")
+        return json.loads(line)

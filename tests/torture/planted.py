@@ -1,0 +1,248 @@
+"""Faults planted in the command's own process, to see whether the grid finds them.
+
+The product has no switch for any of them: its modules are patched in the child, before the command begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def plant(name: str, *arguments: Any) -> None:
+    """Put one in place."""
+    _PLANTS[name](*arguments)
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    if not hasattr(owner, name):
+        raise AttributeError(f"there is no {name} any more to plant a fault in")
+    setattr(owner, name, value)
+
+
+class _Inline:
+    """An executor without threads."""
+
+    def __init__(self, **_: Any) -> None:
+        pass
+
+    def __enter__(self) -> _Inline:  # noqa: PYI034  (nobody makes another of it)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        return [function(item) for item in items]
+
+
+def _inline() -> None:
+    """One thread, so that the how-manieth call of its name a call is does not depend on a scheduler."""
+    from provisioner import apply
+
+    _put(apply, "ThreadPoolExecutor", _Inline)
+
+
+def _short(ordinal: int, then: str, mark: str) -> None:
+    """The Nth write comes out half: strace can fail or kill a call, but not shorten it."""
+    whole, calls = os.pwrite, iter(range(1, 1_000_000))
+
+    def pwrite(fd: int, data: bytes, offset: int) -> int:
+        number = next(calls)
+        if number < ordinal or (number > ordinal and then != "full") or (number == ordinal and len(data) < 2):
+            return whole(fd, data, offset)
+        if number > ordinal:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        Path(mark).touch()
+        written = whole(fd, data[: len(data) // 2], offset)
+        if then == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return written
+
+    _put(os, "pwrite", pwrite)
+
+
+def _no_sync_of_folders() -> None:
+    from provisioner.files import Files
+
+    _put(Files, "sync_folder", lambda *_: None)
+
+
+def _no_sync_of_answers() -> None:
+    from provisioner.files import Slot, write_all
+
+    _put(Slot, "write", lambda self, data, offset: write_all(self._fd, data, offset))
+
+
+def _no_intent() -> None:
+    """The entry is made when there is an answer to keep."""
+    from provisioner.stores.directory import DirectoryStore
+
+    opened = DirectoryStore.open_operation
+
+    class Lazy:
+        def __init__(self, arguments: Any) -> None:
+            self._arguments = arguments
+            self._entry: Any = None
+
+        def step(self, step: Any) -> None:
+            self._entry = opened(*self._arguments)
+            self._entry.step(step)
+
+        def close(self) -> None:
+            if self._entry:
+                self._entry.close()
+
+        def leave(self) -> None:
+            if self._entry:
+                self._entry.leave()
+
+    _put(DirectoryStore, "open_operation", lambda *arguments: Lazy(arguments))
+
+
+def _read_before_kept() -> None:
+    """The answer goes from memory into the record; the journal never has it."""
+    from provisioner.stores.directory import JournalEntry
+
+    _put(JournalEntry, "step", lambda *_: None)
+
+
+def _retry() -> None:
+    """As HTTP libraries do: a request that got no answer is sent again."""
+    from provisioner.meteroid.wire import Wire
+
+    once = Wire.send
+
+    def twice(self: Wire, request: Any) -> Any:
+        answer = once(self, request)
+        return once(self, request) if answer.status is None else answer
+
+    _put(Wire, "send", twice)
+
+
+def _redirect() -> None:
+    """As HTTP libraries do: a redirect is followed."""
+    from provisioner.meteroid import wire
+
+    made, looked_at = wire._client, wire._keep_headers
+
+    def following(*arguments: Any) -> Any:
+        client = made(*arguments)
+        client.follow_redirects = True
+        return client
+
+    def kept(response: Any) -> None:
+        location = response.headers.get("location")
+        looked_at(response)
+        if location:
+            response.headers["location"] = location
+
+    _put(wire, "_client", following)
+    _put(wire, "_keep_headers", kept)
+
+
+def _ambiguous_closed() -> None:
+    """A create without an answer ends as a refused one does."""
+    from provisioner.phases import MOVES, Event, Phase
+
+    moves: Any = MOVES
+    moves[Phase.CREATING, Event.AMBIGUOUS] = moves[Phase.CREATING, Event.REFUSED]
+
+
+def _never_unsettled() -> None:
+    from provisioner.execute import Course
+
+    _put(Course, "_unsettled_until", lambda _: None)
+
+
+def _closed_without_settling() -> None:
+    from provisioner import recovery
+
+    _put(recovery, "settled", lambda *_: True)
+
+
+def _secret_printed() -> None:
+    """An error says what the answer was."""
+    from provisioner.cli.output import complain
+    from provisioner.execute import Course
+
+    failed = Course._failed
+
+    def told(self: Course, error: Any) -> Any:
+        if self._known.reply:
+            complain(self._known.reply.body.reveal().decode("utf-8", "replace"))
+        return failed(self, error)
+
+    _put(Course, "_failed", told)
+
+
+def _in_place() -> None:
+    """A record is written where it stands."""
+    from provisioner.files import Files, reporting
+
+    def write(self: Files, path: Path, data: bytes) -> None:
+        with reporting("write", path):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.pwrite(fd, data, 0)
+            os.fsync(fd)
+            os.close(fd)
+            self.sync_folder(path.parent)
+
+    _put(Files, "write", write)
+
+
+def _no_lock() -> None:
+    from provisioner.stores import directory
+
+    @contextlib.contextmanager
+    def unlocked(*_: Any) -> Iterator[None]:
+        yield None
+
+    _put(directory, "locked", unlocked)
+
+
+def _no_evidence() -> None:
+    from provisioner import recovery
+
+    _put(recovery, "weigh", lambda *_: ())
+
+
+def _loose() -> None:
+    from provisioner import files
+
+    _put(files, "FILE_MODE", 0o644)
+
+
+_PLANTS: dict[str, Callable[..., None]] = {
+    "inline": _inline,
+    "short": _short,
+    "no sync of folders": _no_sync_of_folders,
+    "no sync of answers": _no_sync_of_answers,
+    "no intent before the request": _no_intent,
+    "answer read before it is kept": _read_before_kept,
+    "a POST sent again by the library": _retry,
+    "a redirect followed": _redirect,
+    "an ambiguous create closed": _ambiguous_closed,
+    "closed without settling": _closed_without_settling,
+    "a rotation never unsettled": _never_unsettled,
+    "a secret printed with an error": _secret_printed,
+    "a record written in place": _in_place,
+    "the lock not taken": _no_lock,
+    "a take-over without evidence": _no_evidence,
+    "files for everybody": _loose,
+}
+_HELPERS = ("inline", "short")  # of the harness: these are no faults
+PLANTED = tuple(name for name in _PLANTS if name not in _HELPERS)
+NEAR = {  # what the points have in common that are visited first for a fault which few points show
+    "a POST sent again by the library": "lost",
+    "a redirect followed": "307",
+    "an ambiguous create closed": "create:lost-after",
+    "closed without settling": "withdrawn",
+    "a rotation never unsettled": "late",
+    "a take-over without evidence": "foreign",
+}
