@@ -19,9 +19,9 @@ from torture.pool import Pool, pool
 from torture.report import Counts
 from torture.scenario import BY_NAME, SCENARIOS
 
-_OTHERS = ("powerloss", "thousand")  # each has `torture(seed, seconds)`
+_OTHERS = ("powerloss", "life", "thousand")  # each has `torture(seed, seconds)`
 _ROUNDS = 2  # of pairs
-_SHARE = 0.15  # of the time, for each of the others
+_SHARE = 0.1  # of the time, for each of the others
 _PROMISED = 1_000
 _SHOWN = 40  # failures
 
