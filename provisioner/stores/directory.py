@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from provisioner.errors import FileError, LockedError, StateError
+from provisioner.errors import FileError, LockedError, StateError, UnfinishedError
 from provisioner.files import Files, Slot, locked, reporting, shown, tighten
 from provisioner.journal import (
     framed,
@@ -103,7 +103,7 @@ class DirectoryStore:
                     with reporting("look after", self._folder):
                         self._tidy()
                     yield
-                    self._forget_sights()
+                    self._leave_tidy()
                     return
                 if time.monotonic() >= until:
                     raise LockedError(*_held(holder))
@@ -197,17 +197,26 @@ class DirectoryStore:
             self._files.write(self._folder / ".gitignore", _IGNORED)
         self._forget_sights()
 
+    def _leave_tidy(self) -> None:
+        """What was done is done: an error here is no reason to say that it was not."""
+        try:
+            self._forget_sights()
+        except FileError as error:
+            raise UnfinishedError(error.summary, error.detail, "What was done is recorded.") from None
+
     def _forget_sights(self) -> None:
         """What a run saw is of use to its open operations alone."""
         inside = _listed(self._journal)
         sights = [path for path in inside if _SIGHT.fullmatch(path.name)]
         if not sights:
             return
-        with contextlib.suppress(FileError, StateError):  # what cannot be read may need any of them
+        try:
             needed = {f"{entry.operation.sight}.sight" for entry in self._open_operations()}
-            for path in sights:
-                if path.name not in needed:
-                    self._files.remove(path)
+        except (FileError, StateError):  # what cannot be read may need any of them
+            return
+        for path in sights:
+            if path.name not in needed:
+                self._files.remove(path)
 
 
 class JournalEntry:
