@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from provisioner.errors import ProvisionerError
-from provisioner.execute import Course, End, OpenError, Ports, Setting
+from provisioner.execute import Course
 from provisioner.model import Address, Secret
 from provisioner.operation import Operation, Sight
 from provisioner.phases import Kind
@@ -29,6 +29,7 @@ from provisioner.plan import (
 )
 from provisioner.ports import StateStore
 from provisioner.recovery import Rules, http_date
+from provisioner.setting import End, OpenError, Ports, Setting
 from provisioner.state import Header
 from provisioner.text import escape
 

@@ -10,50 +10,16 @@ from email.utils import format_datetime
 from provisioner.envelope import Label, pack
 from provisioner.errors import ProvisionerError
 from provisioner.model import App, AppSpec, Outcome, Reply, Secret
-from provisioner.operation import Answer, OpenOperation, Operation, Sight, Step
+from provisioner.operation import Answer, OpenOperation, Operation, Step
 from provisioner.phases import START, Effect, Event, Kind, Move, Phase, move
-from provisioner.ports import Clock, JournalEntry, OAuthAppsApi, Sealer, StateStore
-from provisioner.recovery import Finding, Rules, Scene, find
+from provisioner.ports import JournalEntry
+from provisioner.recovery import Finding, Scene, find
 from provisioner.reply import REPLY_LIMIT, UnusableError, created_from, glimpse, reply_limit, rotated_from
+from provisioner.setting import End, OpenError, Ports, Setting
 from provisioner.state import AppRecord, SealedSecret
 
 _SENDS = 3  # of one kind of request, for one operation in one run
 _GOOD_ENDS = (Event.WRITTEN, Event.REMOVED, Event.ALREADY, Event.UNWANTED, Event.KEPT)
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The edges that an apply works through."""
-
-    api: OAuthAppsApi
-    store: StateStore
-    sealer: Sealer
-    clock: Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What the operations of one apply share."""
-
-    lineage: str
-    organization_id: Callable[[], str | None]
-    pin: Callable[[str], None]  # refuses another organization than the state's
-    sight: Sight
-    server_now: Callable[[], datetime | None]  # from the list's `Date` and a clock that never jumps
-    recorded: frozenset[str]
-    rules: Rules
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Where an operation ended: done as asked, or open in the journal, or neither. `status` is HTTP's."""
-
-    done: bool
-    open: bool
-    message: str = ""
-    app: App | None = None
-    status: int | None = None
-    destroyed: bool = False
 
 
 @dataclass(slots=True)
@@ -335,14 +301,6 @@ class Course:
         if app is None:
             raise ProvisionerError(f"{self._operation.address} has no app whose secret was rotated")
         return app
-
-
-class OpenError(ProvisionerError):
-    """An error that left an operation open in the journal."""
-
-    def __init__(self, error: ProvisionerError, destroyed: bool) -> None:
-        super().__init__(error.summary, error.detail, error.hint)
-        self.destroyed = destroyed
 
 
 _EVENTS: Mapping[Outcome, Event] = {

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from provisioner import diff
+from provisioner.conflicts import not_ours_any_more, taken, too_early, unsure
 from provisioner.desired import DesiredState
 from provisioner.errors import PlanError
 from provisioner.model import Address, App, AppSpec, Listing
@@ -16,7 +17,6 @@ from provisioner.phases import Event, Kind, Phase
 from provisioner.plan import Action, ActionKind, Conflict, Note, Observed, Plan, Reason, in_order
 from provisioner.recovery import DEFAULT_RULES, Rules, Scene, find, http_date
 from provisioner.state import AppRecord, State
-from provisioner.text import quote
 
 _CREATES = (Phase.CREATING, Phase.CREATING_AGAIN, Phase.CREATED, Phase.REPLACING)
 _FOUND: Mapping[Event, tuple[Reason, ActionKind | None]] = {
@@ -236,30 +236,15 @@ def _holders(action: Action, world: _World) -> list[App]:
 
 def _conflicts(actions: tuple[Action, ...], world: _World) -> Iterator[Conflict]:
     for action in actions:
-        yield from _not_ours_any_more(action)
+        yield from not_ours_any_more(action)
         if action.reason is Reason.WHOSE:
-            yield _unsure(action)
+            yield unsure(action)
         if action.kind in (ActionKind.DELETE, ActionKind.REPLACE) and _may_come_twice(action, world):
-            yield _too_early(action)
+            yield too_early(action)
         for app in _holders(action, world):
             owner = world.owners.get(app.id)
             if owner != action.address and owner not in action.after:
-                yield _taken(action, app, owner)
-
-
-def _not_ours_any_more(action: Action) -> Iterator[Conflict]:
-    """Before a delete or a rotation, id, client id and creation time must be the record's."""
-    touches = action.destroys or action.kind is ActionKind.ROTATE
-    if not touches or action.record is None or action.observed is None:
-        return
-    recorded, now = action.record.app, action.observed
-    if (recorded.id, recorded.client_id, recorded.created_at) != (now.id, now.client_id, now.created_at):
-        yield Conflict(
-            action.address,
-            f"{action.address} is not the app that was recorded",
-            f"{now.id} has another client id or creation time than the record, so it is left alone.",
-            "Find out who made it, and bring the state back from version control if it is the wrong one.",
-        )
+                yield taken(action, app, owner)
 
 
 def _may_come_twice(action: Action, world: _World) -> bool:
@@ -267,57 +252,6 @@ def _may_come_twice(action: Action, world: _World) -> bool:
     secret = action.record.secret if action.record else None
     return (
         secret is not None and secret.unsettled_until is not None and not _settled(action.record, world.date)
-    )
-
-
-def _too_early(action: Action) -> Conflict:
-    until = action.record.secret.unsettled_until if action.record and action.record.secret else None
-    return Conflict(
-        action.address,
-        f"{action.address} cannot be destroyed yet",
-        "A request for it got no answer and was repeated. The first may still be on its way: once the name\n"
-        "is free, it would make an app that nobody recorded.",
-        f"Run the command again after {until}.",
-    )
-
-
-def _unsure(action: Action) -> Conflict:
-    """The evidence, and what settles it; nothing is rotated on a guess."""
-    finding, entry = action.finding, action.open
-    if finding is None or finding.app is None or entry is None:
-        raise ValueError(f"{action.address} has nothing to be unsure of")
-    app = finding.app
-    checks = [f"  {'yes' if check.holds else 'NO '}  {check.text}" for check in finding.evidence]
-    strong = all(check.holds for check in finding.evidence)
-    asks = (
-        "All of it holds, but recovery.mode is ask."
-        if strong
-        else "Not all of it holds, so it may be somebody else's."
-    )
-    return Conflict(
-        action.address,
-        f"Whose is {app.id}? An earlier run asked for {quote(app.name, 80)} and got no answer",
-        "\n".join([f"It exists now, created {app.created_at}. The evidence that it is ours:", *checks, asks]),
-        f"If it is yours and unused, delete {app.id} in Meteroid's web interface and apply again.\n"
-        "If it is somebody else's, give the app in the manifest another name and wait some minutes.",
-    )
-
-
-def _taken(action: Action, app: App, owner: Address | None) -> Conflict:
-    name = quote(app.name, 80)
-    if owner is not None:
-        return Conflict(
-            action.address,
-            f"The name {name} is still held by {owner}",
-            f"{owner} keeps it in this plan ({app.id}), and names are unique.",
-            "Give one of the two another name.",
-        )
-    return Conflict(
-        action.address,
-        f"The name {name} exists remotely, but not in the state",
-        f"{app.id}, created {app.created_at}, was not made from this state. It is never taken over silently.",
-        f"If it is the app that you mean: provisioner import {action.address} {app.id}\n"
-        "Otherwise give the app another name.",
     )
 
 
