@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from provisioner.errors import ApiError
@@ -432,3 +433,12 @@ def test_b61_an_authority_of_one_s_own_is_named_in_ssl_cert_file(
 def api_reply(server: Loopback) -> Reply:
     with MeteroidApi(f"https://127.0.0.1:{server.port}", Secret(b"t"), wait=lambda _: False) as api:
         return api.create_app(SPEC)
+
+
+def test_an_error_while_closing_is_no_error_of_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: httpx.Client) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(httpx.Client, "close", broken)
+    with MeteroidApi("http://127.0.0.1:9", Secret(b"token")):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -56,8 +57,9 @@ class Wire:
         self._client = _client(base_url, timeout, connections, user_agent, transport)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Close the connections. What the system says of that changes nothing any more."""
+        with contextlib.suppress(OSError):
+            self._client.close()
 
     def send(self, request: Request) -> Answer:
         """Send `request` once. A body that broke off is kept as far as it came."""
