@@ -20,7 +20,7 @@ import pyrage
 
 from provisioner.sandbox.faults import Faults
 from provisioner.sandbox.server import running
-from torture.scenario import APPLY, BY_NAME, Judge, Scenario, come_late, manifest
+from torture.scenario import APPLY, BY_NAME, RECREATE, Judge, Scenario, come_late, manifest
 from torture.strace import Call, Strike, calls, options
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -102,6 +102,8 @@ class Bench:
         judge = Judge(template.judge.apps(), template.judge.organization_id)
         judge.made += template.judge.made
         self._serve(judge)
+        if scenario.late:
+            come_late(folder, judge)
         try:
             yield Case(scenario, folder, judge, scenario.wanted, tuple(plants))
         finally:
@@ -124,7 +126,8 @@ class Bench:
 
     def apply(self, case: Case) -> Ran:
         """One apply that nothing befalls."""
-        return self.run(case, case.scenario.calm, None, case.plants)
+        emptied = case.scenario.emptied or not case.wanted
+        return self.run(case, (*APPLY, *RECREATE) if emptied else APPLY, None, case.plants)
 
     def plan(self, case: Case) -> Ran:
         """One plan."""
@@ -164,8 +167,6 @@ class Bench:
             ran = self.apply(Case(scenario, folder, judge, scenario.before))
             if ran.status:
                 raise RuntimeError(f"{scenario.name} could not be prepared: {ran.err}")
-        if scenario.late:
-            come_late(folder, judge)
         return _Template(folder, judge)
 
     def _manifest(self, apps: Mapping[str, str]) -> str:

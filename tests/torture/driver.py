@@ -94,6 +94,10 @@ class Server:
         """No more faults, and nobody listens."""
         self.faults, self.before = Faults(), lambda: None
 
+    def late_names(self) -> set[str]:
+        """The names that a late create asks for."""
+        return {json.loads(item.call.body)["name"] for item in self.late if item.call.operation == "create"}
+
     # Time.
 
     def arrive(self, index: int = 0) -> None:

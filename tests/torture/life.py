@@ -26,7 +26,7 @@ from provisioner.sandbox.faults import Faults
 from provisioner.sandbox.world import NameTakenError, OAuthApp
 from provisioner.state import AppRecord, State
 from provisioner.stores.directory import DirectoryStore
-from torture.disk import Disk, Stopped
+from torture.disk import Disk, Stopped, materialise
 from torture.driver import APPLIES, LONG_ENOUGH, Applied, Server, apply_once, faults_in, leaks, opens, seeded
 from torture.powerloss import FAULTS, in_order
 from torture.report import Counts
@@ -52,6 +52,7 @@ class Life(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp())
         self.folder = self.root / "0"
         self.folder.mkdir()
+        self.disk = Disk(self.folder)  # what a killed run did not sync stays so until somebody does
         self.moves = 0
         self.server = Server()
         self.wanted: dict[str, AppSpec] = {}
@@ -81,22 +82,19 @@ class Life(RuleBasedStateMachine):
     @rule(faults=faults, dies_in=deaths, power=st.none() | chance, rotate=st.sets(keys, max_size=1))
     def apply(self, faults: list[str], dies_in: int | None, power: int | None, rotate: set[str]) -> None:
         """An apply, with faults of the API; it may be killed on the way, and the power may go with it."""
-        disk = Disk(self.folder)
-        disk.dies_in = dies_in
-        self.server.faults, self.server.before = Faults(faults), disk.point
-        died = True
-        with suppress(Stopped), disk:
+        self.disk.dies_in = dies_in
+        self.server.faults, self.server.before = Faults(faults), self.disk.point
+        with suppress(Stopped), self.disk:
             self.applied = apply_once(self.folder, self.server, self.wanted, rotate)
-            died = False
         self.server.quiet()
-        if died and power is not None:
+        if power is not None:
             chosen = seeded(power)
-            self._move(dict(chosen.choice(in_order(disk.photo().survivors(chosen, 8)))))
+            self._move(dict(chosen.choice(in_order(self.disk.photo().survivors(chosen, 8)))))
 
     @rule()
     def apply_in_peace(self) -> None:
         """An apply without faults; an error would be one of ours."""
-        with Disk(self.folder):
+        with self.disk:
             self.applied = apply_once(self.folder, self.server, self.wanted)
         assert not self.applied.error, self.applied.error
 
@@ -128,9 +126,10 @@ class Life(RuleBasedStateMachine):
 
     @rule(which=chance)
     def delete_by_hand(self, which: int) -> None:
-        """Somebody deletes an app in the web interface."""
+        """Somebody deletes an app by hand; not while a lost request may yet make it once more."""
         for app in self._one(which):
-            self.server.world.delete(app.id)
+            if app.name not in self.server.late_names():
+                self.server.world.delete(app.id)
 
     # What must hold.
 
@@ -188,29 +187,36 @@ class Life(RuleBasedStateMachine):
 
     def _end(self) -> None:
         self.server.quiet()
-        said = ""
+        said, put_off = "", set[str]()
         for _ in range(APPLIES):
             self.server.wait(LONG_ENOUGH)
-            with Disk(self.folder):
-                applied = apply_once(self.folder, self.server, self.wanted, self._dead())
+            wanted = {key: spec for key, spec in self.wanted.items() if key not in put_off}
+            with self.disk:
+                applied = apply_once(self.folder, self.server, wanted, self._dead())
             assert not applied.error, applied.error
-            if applied.idle and not self._dead():
+            if applied.idle and not self._dead() and not put_off:
                 found = list(faults_in(self.folder, self.server, self.wanted, self.touched))
                 assert not found, found
                 return
-            self._settle_conflicts(applied)
+            put_off = self._settle_conflicts(applied)
             said = str(applied.plan and applied.plan.conflicts) + str(applied.result)
         raise AssertionError(f"not as wanted after {APPLIES} applies: {said}")
 
-    def _settle_conflicts(self, applied: Applied) -> None:
-        """As the hints say: an app that is not ours, or that somebody touched, makes room."""
+    def _settle_conflicts(self, applied: Applied) -> set[str]:
+        """As the hints say: an app that is not ours, or that somebody touched, makes room.
+
+        Where another address still holds the name, the app that wants it is left out once.
+        """
+        put_off = set()
         for conflict in applied.plan.conflicts if applied.plan else ():
-            holders = [
-                app for app in self.server.world.apps() if app.id in conflict.summary + conflict.detail
-            ]
-            for app in holders:
-                assert app.id not in self.server.ours or app.id in self.touched, conflict
-                self.server.world.delete(app.id)
+            if "is still held by" in conflict.summary:
+                put_off.add(conflict.address.key)
+                continue
+            for app in self.server.world.apps():
+                if app.id in conflict.summary + conflict.detail:
+                    assert app.id not in self.server.ours or app.id in self.touched, conflict
+                    self.server.world.delete(app.id)
+        return put_off
 
     def _dead(self) -> list[str]:
         """The apps whose secrets were rotated elsewhere: a user would ask for new ones."""
@@ -229,12 +235,11 @@ class Life(RuleBasedStateMachine):
 
     def _move(self, tree: dict[Path, bytes | None]) -> None:
         """Go on with what a power loss left."""
-        from torture.disk import materialise
-
         shutil.rmtree(self.folder)
         self.moves += 1
         self.folder = self.root / str(self.moves)
         materialise(tree, self.folder)
+        self.disk = Disk(self.folder)
 
 
 def _concerns(entry: OpenOperation, app: OAuthApp) -> bool:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from torture.strace import Call
 
 _FD = re.compile(r"\d+<(?P<path>[^>]*)>")
+_HARMLESS = (".sight", ".tmp")  # the next run takes away what comes back
 _NAME = re.compile(r'"(?P<path>[^"]*)"')
 
 
@@ -89,7 +90,8 @@ def _unlinked(disk: _Disk, call: Call) -> Iterator[str]:
     path = disk.path(_NAME.findall(call.arguments)[0])
     disk.entries.discard(path)
     disk.unsynced.discard(path)
-    disk.unnamed.add(_parent(path))
+    if not path.endswith(_HARMLESS):
+        disk.unnamed.add(_parent(path))
     yield from ()
 
 

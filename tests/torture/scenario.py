@@ -11,8 +11,9 @@ from pathlib import Path
 from provisioner.sandbox.world import Commit, OAuthApp, World, utc_now
 
 APPLY = ("apply", "--auto-approve", "--allow", "replace", "--allow", "delete", "--allow", "rotate")
+RECREATE = ("--allow", "recreate-all")
 ROTATE = ("rotate", "one", "--auto-approve")
-FAR = "2100-01-01T00:00:00Z"
+UNSETTLED = timedelta(minutes=5)  # longer than any point takes
 FOREIGN = ("https://somebody-else.example/cb",)
 
 
@@ -25,7 +26,7 @@ class Scenario:
     wanted: Mapping[str, str]
     asks: tuple[str, ...]
     command: tuple[str, ...] = APPLY  # the first one; after it comes nothing but apply
-    calm: tuple[str, ...] = APPLY  # once nothing goes wrong any more
+    emptied: bool = False  # the list may come to show none of the apps
     late: bool = False  # a rotation has come through late: the next apply rotates
     single: bool = True  # one secret, and its request is the last
 
@@ -45,7 +46,7 @@ SCENARIOS = (
     ),
 )
 LAST = Scenario(  # an empty list could be another tenant's: that it is not takes a word of the user's
-    "last", {"one": "cb"}, {"one": "other"}, ("delete", "create"), calm=(*APPLY, "--allow", "recreate-all")
+    "last", {"one": "cb"}, {"one": "other"}, ("delete", "create"), emptied=True
 )
 BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, LAST)}
 
@@ -92,8 +93,9 @@ class Judge(World):
 
 def come_late(folder: Path, world: World) -> None:
     """Let a rotation have come through after its successor was saved (F28): what makes `apply` rotate."""
+    until = (world.now() + UNSETTLED).strftime("%Y-%m-%dT%H:%M:%SZ")
     for path in (folder / "state/apps").glob("*.json"):
         record = json.loads(path.read_bytes())
-        record["secret"] |= {"origin": "rotate", "unsettled_until": FAR}
+        record["secret"] |= {"origin": "rotate", "unsettled_until": until}
         path.write_text(json.dumps(record))
         world.rotate(record["object"]["id"])
