@@ -105,11 +105,13 @@ class Server:
         self._do(self.late.pop(index).call)
 
     def wait(self, span: timedelta) -> None:
-        """Time passes; what can be no later than this comes through."""
-        self.moment += span
-        for item in [item for item in self.late if item.until <= self.moment]:
+        """Time passes; a late request comes through in it, at the last moment that it may."""
+        end = self.moment + span
+        for item in [item for item in self.late if item.until <= end]:
             self.late.remove(item)
+            self.moment = max(self.moment, item.until)
             self._do(item.call)
+        self.moment = end
 
     # The six operations.
 

@@ -126,7 +126,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(which=chance)
     def delete_by_hand(self, which: int) -> None:
-        """Somebody deletes an app by hand; not while a lost request may yet make it once more."""
+        """Somebody deletes an app by hand; never while a late request may make it anew."""
         for app in self._one(which):
             if app.name not in self.server.late_names():
                 self.server.world.delete(app.id)
