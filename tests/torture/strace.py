@@ -77,10 +77,12 @@ class Strike:
         what = f"error={self.errno}" if self.errno else "signal=SIGKILL"
         return ["-e", f"inject={self.name}:{what}:when={self.ordinal}"]
 
-    def struck(self, calls: Iterable[Call], folder: str) -> bool:
-        """Whether it came down on the state, or on the network, and on nothing else."""
+    def struck(self, calls: Iterable[Call], folder: str) -> bool | None:
+        """Whether it came down on the state, or on the network; None where it hit something else."""
         hit = [call for call in calls if call.name == self.name and self._marked(call)]
-        return bool(hit) and all(call.touches(folder) or call.name in NETWORK for call in hit)
+        if not hit:
+            return False
+        return True if all(call.touches(folder) or call.name in NETWORK for call in hit) else None
 
     def _marked(self, call: Call) -> bool:
         return call.injected if self.errno else call.cut_off
