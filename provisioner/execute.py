@@ -128,7 +128,7 @@ class Course:
         phase = known.step.phase
         inherited = bool(self._record and self._record.secret and self._record.secret.unsettled_until)
         again = phase in (Phase.ROTATING_AGAIN, Phase.CREATING_AGAIN)
-        unsettled = known.step.unsettled or again or (phase is Phase.ROTATING and inherited)
+        unsettled = known.step.unsettled or again or (phase in (Phase.ROTATING, Phase.CREATING) and inherited)
         app_id = known.app.id if phase is Phase.ROTATING_AGAIN and known.app else known.step.app_id
         known.step = replace(
             known.step, answer=None, app_id=app_id, unsettled=unsettled, since=self._server_date(), sent=False

@@ -132,3 +132,9 @@ def renames_a_record(photo: Photo) -> bool:
     return any(
         change.come and change.come[0].parent.name == "apps" for change in photo.pending if change.gone
     )
+
+
+def test_f8_a_run_makes_durable_the_state_folder_that_a_killed_one_made(bench) -> None:
+    moments = album(bench, "create")
+    made = next(at for at, moment in enumerate(moments) if moment.photo.pending)
+    assert after_kill(bench, "create", made, seeded(0), limit=4).failures == ()

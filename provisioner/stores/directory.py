@@ -182,6 +182,11 @@ class DirectoryStore:
         A killed run may have renamed without a sync: what this one builds on must be durable first.
         """
         own = {self._folder: _HEADER_OR_LOCK, self._apps: _RECORD, self._journal: _JOURNAL}
+        if not os.path.lexists(
+            self._header
+        ):  # nothing was applied yet: the folder's own name may not be durable
+            with reporting("sync", self._folder.parent):
+                self._files.sync_folder(self._folder.parent)
         for folder, pattern in own.items():
             if not folder.is_dir():
                 continue

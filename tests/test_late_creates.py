@@ -1,0 +1,18 @@
+"""A repeated create whose first request comes late is remembered when the app is made anew."""
+
+from __future__ import annotations
+
+from torture.life import Life
+
+
+def test_f13_an_app_made_anew_is_not_destroyed_while_an_earlier_request_for_it_may_come() -> None:
+    life = Life()
+    life.declare(key="a", path="cb", shares=False)
+    life.apply(faults=["create@1:late"], dies_in=None, power=None, rotate=set())
+    life.server.world.delete(life.server.world.apps()[0].id)  # by hand
+    life.apply_in_peace()
+    life.forget(key="a")
+    life.apply_in_peace()
+    life.wait(seconds=61)
+    life.every_app_of_ours_is_known()
+    life.teardown()
