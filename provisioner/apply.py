@@ -209,5 +209,6 @@ def settle(plan: Plan, store: StateStore) -> None:
     """Let the records say so where no rotation can come late any more; it is no change of the plan."""
     for action in plan.actions:
         record = action.record
-        if action.settles and record is not None and record.secret is not None:
+        untouched = action.kind is ActionKind.NOOP  # any other has a newer record by now
+        if action.settles and untouched and record is not None and record.secret is not None:
             store.write_record(replace(record, secret=replace(record.secret, unsettled_until=None)))

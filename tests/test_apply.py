@@ -669,6 +669,12 @@ def test_records_that_settled_say_so_without_a_request() -> None:
     assert tape.records[ONE].secret.unsettled_until is None  # type: ignore[union-attr]
 
 
+def test_a_record_that_the_run_wrote_anew_is_never_replaced_by_the_plans() -> None:
+    tape = Tape()
+    settle(Plan((rotate(settles=True), delete(TWO, settles=True))), tape)
+    assert tape.calls == []
+
+
 @pytest.mark.parametrize("kind", [ActionKind.CREATE, ActionKind.DELETE, ActionKind.ROTATE])
 def test_an_action_that_lacks_what_it_needs_fails_instead_of_guessing(kind: ActionKind) -> None:
     tape = Tape()
