@@ -22,6 +22,7 @@ from provisioner.plan import (
     Event,
     Observed,
     Plan,
+    Reason,
     Result,
     Started,
     Status,
@@ -144,8 +145,9 @@ class _Run:
 
     def _ended(self, result: Result) -> Result:
         action = result.action
-        made = action.kind is ActionKind.RESUME and action.like is ActionKind.CREATE
-        if made or (result.status is not Status.DONE and not result.destroyed):
+        frees = action.destroys or action.reason in (Reason.DELETED, Reason.NEVER_MADE)
+        keeps = action.kind is ActionKind.RESUME and not frees
+        if keeps or (result.status is not Status.DONE and not result.destroyed):
             self._holding.add(action.address)
         self._report(result)
         return result
@@ -165,8 +167,10 @@ class _Run:
     def _course(self, action: Action) -> End:
         entry, finding = action.open, action.finding
         if entry is not None and finding is not None:
-            return Course(self._ports, self._setting, entry.operation, action.record).resume(entry, finding)
-        kind = _KINDS.get(action.kind)
+            end = Course(self._ports, self._setting, entry.operation, action.record).resume(entry, finding)
+            if action.reason is not Reason.UNSETTLED or not end.done:
+                return end
+        kind = Kind.ROTATE if action.reason is Reason.UNSETTLED else _KINDS.get(action.kind)
         if kind is None:
             raise ProvisionerError(f"{action.address} cannot be resumed without a look at the API")
         app = (

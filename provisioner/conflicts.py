@@ -29,10 +29,21 @@ def too_early(action: Action) -> Conflict:
     until = action.record.secret.unsettled_until if action.record and action.record.secret else None
     return Conflict(
         action.address,
-        f"{action.address} cannot be destroyed yet",
+        f"{action.address} cannot be destroyed or forgotten yet",
         "A request for it got no answer and was repeated. The first may still be on its way: once the name\n"
         "is free, it would make an app that nobody recorded.",
         f"Run the command again after {until}.",
+    )
+
+
+def made_late(action: Action, app: App) -> Conflict:
+    """An app of the name that a repeated request asked for, after the recorded one was deleted by hand."""
+    return Conflict(
+        action.address,
+        f"{app.id} has the name of {action.address}, whose app was deleted outside of provisioner",
+        f"It was created {app.created_at}. A request of ours was repeated; its first try may have made it.",
+        f"If nobody else made it, delete {app.id} in Meteroid's web interface; else forget the record:\n"
+        f"provisioner state rm {action.address}",
     )
 
 

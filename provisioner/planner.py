@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from provisioner import diff
-from provisioner.conflicts import not_ours_any_more, taken, too_early, unsure
+from provisioner.conflicts import made_late, not_ours_any_more, taken, too_early, unsure
 from provisioner.desired import DesiredState
 from provisioner.errors import PlanError
 from provisioner.model import Address, App, AppSpec, Listing
@@ -171,12 +171,17 @@ def _resume(entry: OpenOperation, spec: AppSpec | None, record: AppRecord | None
         )  # fmt: skip
     finding = find(entry, record, world.scene(address))
     reason, like = _shown(entry, finding.event)
+    found = finding.app
+    if finding.event is Event.ALREADY and record:
+        found = world.by_id.get(record.app.id)
+        if found and _came_late(record, found):  # only closing the entry would leave a dead secret
+            reason, like = Reason.UNSETTLED, ActionKind.ROTATE
     if finding.event is Event.UNSURE and finding.evidence:
         reason = Reason.WHOSE
     if finding.app and finding.event is not Event.UNWANTED:
         world.owners.setdefault(finding.app.id, address)  # the name is settled under this address first
     return Action(
-        ActionKind.RESUME, address, wanted, record, finding.app,
+        ActionKind.RESUME, address, wanted, record, found,
         reason=reason, open=entry, finding=finding, like=like,
     )  # fmt: skip
 
@@ -204,7 +209,7 @@ def _shown(entry: OpenOperation, event: Event) -> tuple[Reason, ActionKind | Non
 
 def _waiting(actions: tuple[Action, ...], world: _World) -> tuple[Action, ...]:
     """Let each action that takes a name wait for the one that has it or asks for it; refuse circles."""
-    freeing = {
+    freeing = set(world.open) | {
         action.address for action in actions if action.shown_as in (ActionKind.DELETE, ActionKind.REPLACE)
     }
     asking: dict[str, Address] = {}
@@ -241,6 +246,8 @@ def _conflicts(actions: tuple[Action, ...], world: _World) -> Iterator[Conflict]
             yield unsure(action)
         if action.kind in (ActionKind.DELETE, ActionKind.REPLACE) and _may_come_twice(action, world):
             yield too_early(action)
+        if action.kind is ActionKind.FORGET and action.reason is Reason.DELETED_OUTSIDE:
+            yield from _not_forgotten(action, world)
         for app in _holders(action, world):
             owner = world.owners.get(app.id)
             if owner != action.address and owner not in action.after:
@@ -253,6 +260,19 @@ def _may_come_twice(action: Action, world: _World) -> bool:
     return (
         secret is not None and secret.unsettled_until is not None and not _settled(action.record, world.date)
     )
+
+
+def _not_forgotten(action: Action, world: _World) -> Iterator[Conflict]:
+    """A record whose request was repeated is the one trace of what its first try may make, or has made."""
+    record = action.record
+    if record is None or record.secret is None or record.secret.unsettled_until is None:
+        return
+    named = world.by_name.get(fold(record.app.name), [])
+    late = [app for app in named if app.id not in world.owners]
+    if late:
+        yield made_late(action, late[0])
+    elif _may_come_twice(action, world):
+        yield too_early(action)
 
 
 def _notes(actions: tuple[Action, ...], desired: DesiredState) -> Iterator[Note]:

@@ -245,7 +245,7 @@ def test_the_record_holds_the_very_sealing_that_the_journal_got() -> None:
 
 def test_nothing_is_requested_where_a_trial_sealing_fails() -> None:
     tape = Tape([created()])
-    tape.seal = lambda _: (_ for _ in ()).throw(SealingError("no recipient"))  # type: ignore[method-assign]
+    tape.seal = lambda _: (_ for _ in ()).throw(SealingError("no recipient"))
     with pytest.raises(SealingError):
         run(tape, create())
     assert tape.calls == []
@@ -286,7 +286,7 @@ def test_f12_after_an_ambiguous_answer_what_is_absent_is_asked_for_again() -> No
     assert [step.phase for step in tape.steps] == phases
     assert [step.sent for step in tape.steps] == [False, True, False, False]
     assert tape.records[ONE].secret is not None
-    assert tape.records[ONE].secret.unsettled_until == "2026-01-01T00:01:01Z"  # type: ignore[union-attr]
+    assert tape.records[ONE].secret.unsettled_until == "2026-01-01T00:01:01Z"
 
 
 def test_f4_what_is_ours_by_all_the_evidence_is_taken_over_after_a_durable_rotate_intent() -> None:
@@ -303,7 +303,7 @@ def test_f4_what_is_ours_by_all_the_evidence_is_taken_over_after_a_durable_rotat
 def test_f22_a_409_after_an_ambiguous_try_is_looked_into() -> None:
     tape = Tape([ambiguous(), refused(409), rotated()])
     lists = iter([(), ours(Tape()).listed])
-    tape.list_apps = lambda: Listing(next(lists), DATE)  # type: ignore[method-assign]
+    tape.list_apps = lambda: Listing(next(lists), DATE)
     assert statuses(run(tape, create())) == {"one": Status.DONE}
     assert [call for call in tape.calls if call.isupper()] == ["POST", "POST", "ROTATE"]
 
@@ -455,7 +455,7 @@ def test_a_rotation_of_a_record_that_is_not_settled_hands_that_on() -> None:
     )
     run(tape, dataclasses.replace(rotate(), record=unsettled))
     assert tape.records[ONE].secret is not None
-    assert tape.records[ONE].secret.unsettled_until is not None  # type: ignore[union-attr]
+    assert tape.records[ONE].secret.unsettled_until is not None
 
 
 def test_after_a_rotation_that_stays_open_no_other_begins() -> None:
@@ -490,7 +490,7 @@ def test_creates_run_side_by_side_up_to_the_parallelism() -> None:
         together.wait(timeout=10)  # breaks, and fails the test, unless four are in flight at once
         return created(spec.name)
 
-    tape.create_app = answer  # type: ignore[method-assign]
+    tape.create_app = answer
     actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(8)]
     assert set(statuses(run(tape, *actions, parallelism=4)).values()) == {Status.DONE}
 
@@ -666,7 +666,7 @@ def test_records_that_settled_say_so_without_a_request() -> None:
     settle(Plan((Action(ActionKind.NOOP, ONE, SPEC, unsettled, app(), settles=True), create(TWO))), tape)
     assert tape.calls == ["record"]
     assert tape.records[ONE].secret is not None
-    assert tape.records[ONE].secret.unsettled_until is None  # type: ignore[union-attr]
+    assert tape.records[ONE].secret.unsettled_until is None
 
 
 def test_a_record_that_the_run_wrote_anew_is_never_replaced_by_the_plans() -> None:

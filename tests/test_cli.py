@@ -721,7 +721,7 @@ def slow_apply(sandbox: Sandbox, **more: object) -> subprocess.Popen[str]:
     """An apply in a process of its own, one create after the other."""
     return subprocess.Popen(
         [*COMMAND, "apply", "--auto-approve", "--parallelism", "1"], text=True, stderr=subprocess.PIPE, **more
-    )  # type: ignore[call-overload]
+    )
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -274,7 +274,7 @@ def test_whoever_ends_python_below_the_command_ends_it_with_a_status(
     provisioner, monkeypatch, code: object, status: int
 ) -> None:
     def ends(*_: object, **__: object) -> None:
-        sys.exit(code)  # type: ignore[arg-type]  # any object will do
+        sys.exit(code)
 
     monkeypatch.setattr(root.root, "main", ends)
     assert provisioner("plan").status == status

@@ -62,13 +62,13 @@ COPIERS: dict[str, Callable[[], object]] = {
     "deepcopy": lambda: copy.deepcopy(SECRET),
     "deepcopy of its holder": lambda: copy.deepcopy(Holder(SECRET)),
     "asdict": lambda: asdict(Holder(SECRET)),
-    "iteration": lambda: list(SECRET),  # type: ignore[call-overload]  # as a caller without types would
-    "index": lambda: SECRET[0],  # type: ignore[index]  # as above
-    "bytes": lambda: bytes(SECRET),  # type: ignore[call-overload]  # as above
+    "iteration": lambda: list(SECRET),
+    "index": lambda: SECRET[0],
+    "bytes": lambda: bytes(SECRET),
     "vars": lambda: vars(SECRET),
     "hash": lambda: hash(SECRET),
     **{
-        f"pickle {protocol}": lambda protocol=protocol: pickle.dumps(SECRET, protocol)  # type: ignore[misc]  # a default binds it
+        f"pickle {protocol}": lambda protocol=protocol: pickle.dumps(SECRET, protocol)
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
     },
 }

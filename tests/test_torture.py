@@ -77,6 +77,11 @@ def test_crashes_in_a_row_with_any_answer_lose_nothing(bench: Bench) -> None:
     assert sum(counts.in_a_row[2:]) > 0
 
 
+def test_f28_a_run_that_only_had_to_close_an_entry_does_not_pass_over_a_dead_secret(bench: Bench) -> None:
+    point = Point("rotate", ("rotate:late=3600s",), (Strike("recvfrom", 2), Strike("unlink", 1)))
+    assert visit(bench, point).failures == ()
+
+
 def test_f37_a_held_lock_ends_the_run_before_any_request(bench: Bench) -> None:
     assert held(bench, "create").clean
     assert held(bench, "create", (("the lock not taken",),)).wrong

@@ -128,7 +128,7 @@ def test_what_cannot_be_asked_or_opened_is_neither_right_nor_wrong(error: Except
     def closed(_: str) -> Secret:
         raise error
 
-    (found,) = verify([HELD], closed, Asked(Introspection.CONFIRMED))  # type: ignore[arg-type]
+    (found,) = verify([HELD], closed, Asked(Introspection.CONFIRMED))
     assert found == Verified(Address("a"), Verdict.COULD_NOT_ASK, str(error))
 
 

@@ -94,12 +94,6 @@ class Server:
         """No more faults, and nobody listens."""
         self.faults, self.before = Faults(), lambda: None
 
-    def late_names(self) -> set[str]:
-        """The names that a late create asks for."""
-        return {json.loads(item.call.body)["name"] for item in self.late if item.call.operation == "create"}
-
-    # Time.
-
     def arrive(self, index: int = 0) -> None:
         """A late request is done."""
         self._do(self.late.pop(index).call)

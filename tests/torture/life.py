@@ -126,10 +126,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(which=chance)
     def delete_by_hand(self, which: int) -> None:
-        """Somebody deletes an app by hand; never while a late request may make it anew."""
+        """Somebody deletes an app by hand."""
         for app in self._one(which):
-            if app.name not in self.server.late_names():
-                self.server.world.delete(app.id)
+            self.server.world.delete(app.id)
 
     # What must hold.
 
@@ -139,11 +138,13 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def every_app_of_ours_is_known(self) -> None:
-        """It has a record, or an open entry that will come to it, or somebody else has changed it."""
+        """It has a record or an open entry, a record expects it late, or somebody else has changed it."""
         state = self._state()
         recorded = {record.app.id for record in state.records.values()}
+        expected = _expected(state)
         for app in self._ours():
             known = app.id in {*recorded, *self.touched} or any(_concerns(entry, app) for entry in state.open)
+            known = known or app.name in expected
             assert known, f"{app.name} ({app.id}) is on the server, and nothing knows of it"
 
     @invariant()
@@ -214,7 +215,8 @@ class Life(RuleBasedStateMachine):
                 continue
             for app in self.server.world.apps():
                 if app.id in conflict.summary + conflict.detail:
-                    assert app.id not in self.server.ours or app.id in self.touched, conflict
+                    late = app.name in _expected(self._state())
+                    assert late or app.id not in self.server.ours or app.id in self.touched, conflict
                     self.server.world.delete(app.id)
         return put_off
 
@@ -246,6 +248,11 @@ def _concerns(entry: OpenOperation, app: OAuthApp) -> bool:
     operation = entry.operation
     ids = {entry.step.app_id, operation.app.id if operation.app else None}
     return app.id in ids or (operation.spec is not None and operation.spec.name == app.name)
+
+
+def _expected(state: State) -> set[str]:
+    """The names that a repeated request may yet make, or made, an app for: the plan tells of it."""
+    return {record.app.name for record in state.records.values() if _unsettled(record)}
 
 
 def _unsettled(record: AppRecord) -> bool:
