@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from provisioner import name
 from provisioner.manifest import DeclaredApp, Fault, Manifest, Place
@@ -11,12 +12,41 @@ from provisioner.model import Address, AppSpec
 
 
 @dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """How an app is looked after. `protect` None is not stated: it stays as it is recorded."""
+
+    protect: bool | None = None
+    rotate_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is agreed to for every run (delete, replace, rotate), and how many apps one plan may destroy."""
+
+    allow: frozenset[str] = frozenset()
+    max_deletes: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredState:
-    """The apps that should exist, in file order, and where each is declared."""
+    """The apps that should exist, in file order, where each is declared, and what becomes of others.
+
+    `moved` maps an address that was to the one that is; `forgotten` are dropped from the state and kept
+    in the API; `imports` are ids of existing apps, by the address that takes them.
+    """
 
     apps: Mapping[Address, AppSpec]
     places: Mapping[Address, Place]
     warnings: tuple[Fault, ...] = ()
+    lifecycles: Mapping[Address, Lifecycle] = field(default_factory=dict)
+    moved: Mapping[Address, Address] = field(default_factory=dict)
+    forgotten: frozenset[Address] = frozenset()
+    imports: Mapping[Address, str] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+
+    def lifecycle(self, address: Address) -> Lifecycle:
+        """How the app at this address is looked after; nothing stated where it is not in the manifest."""
+        return self.lifecycles.get(address, Lifecycle())
 
 
 def resolve(manifest: Manifest) -> DesiredState:
@@ -29,8 +59,37 @@ def resolve(manifest: Manifest) -> DesiredState:
         )
         for address, app in manifest.apps.items()
     }
-    places = {address: app.place for address, app in manifest.apps.items()}
-    return DesiredState(apps, places, tuple(_lookalikes(manifest)))
+    return DesiredState(
+        apps=apps,
+        places={address: app.place for address, app in manifest.apps.items()},
+        warnings=tuple(_lookalikes(manifest)),
+        lifecycles={
+            address: Lifecycle(_protect(app, manifest), app.rotate_after)
+            for address, app in manifest.apps.items()
+        },
+        moved=_ends(manifest.moved),
+        forgotten=frozenset(address for address, destroy in manifest.removed.items() if not destroy),
+        imports=manifest.imports,
+        policy=Policy(manifest.policy.allow, manifest.policy.max_deletes),
+    )
+
+
+def _protect(app: DeclaredApp, manifest: Manifest) -> bool | None:
+    """The app's own word, else the default's where that is true: a default lifts no protection."""
+    return (manifest.default_protect or None) if app.protect is None else app.protect
+
+
+def _ends(steps: Mapping[Address, Address]) -> dict[Address, Address]:
+    """Where each address leads in the end. Each step is taken once, however long the chains are."""
+    ends: dict[Address, Address] = {}
+    for start in steps:
+        path = []
+        at = start
+        while at in steps and at not in ends:
+            path.append(at)
+            at = steps[at]
+        ends.update(dict.fromkeys(path, ends.get(at, at)))
+    return ends
 
 
 def _name(address: Address, app: DeclaredApp) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioner import name
-from provisioner.desired import DesiredState, resolve
+from provisioner.desired import DesiredState, Lifecycle, Policy, resolve
 from provisioner.manifest import ManifestError, Source, load
 from provisioner.model import Address, AppSpec
 
@@ -96,6 +98,117 @@ def test_b24_look_alikes_are_found_without_comparing_every_pair(monkeypatch: pyt
 def test_b20_names_that_would_collide_never_become_a_desired_state() -> None:
     with pytest.raises(ManifestError, match="has 1 fault"):
         resolved(ALIKE.replace("Other", "PARTNER PORTAL"))
+
+
+# The whole life of an app
+
+
+def lifecycle(body: str, defaults: str = "{}") -> Lifecycle:
+    apps = f"{{a: {{redirect_uris: ['https://a.example/cb'], {body}}}}}"
+    return resolved(f"version: 1\ndefaults: {defaults}\napps: {apps}\n").lifecycle(Address("a"))
+
+
+@pytest.mark.parametrize(
+    ("body", "defaults", "protect"),
+    [
+        ("", "{}", None),
+        ("", "{protect: false}", None),
+        ("", "{protect: true}", True),
+        ("protect: true", "{}", True),
+        ("protect: true", "{protect: false}", True),
+        ("protect: false", "{}", False),
+        ("protect: false", "{protect: true}", False),
+    ],
+)
+def test_protection_is_the_app_s_own_word_and_a_default_only_gives_it(
+    body: str, defaults: str, protect: bool | None
+) -> None:
+    assert lifecycle(body, defaults).protect is protect
+
+
+def test_the_age_of_a_secret_is_limited_where_the_app_says_so() -> None:
+    assert lifecycle("rotate_after: 90d").rotate_after == timedelta(days=90)
+    assert lifecycle("").rotate_after is None
+
+
+def test_of_what_is_not_in_the_manifest_nothing_is_stated() -> None:
+    assert (
+        resolved("version: 1\ndefaults: {protect: true}\napps: {}\n").lifecycle(Address("a")) == Lifecycle()
+    )
+
+
+def test_a_policy_that_is_not_stated_is_the_default_one() -> None:
+    assert resolved("version: 1\napps: {}\n").policy == resolved("version: 1\napps: {}\npolicy: {}\n").policy
+    assert resolved("version: 1\napps: {}\n").policy == Policy()
+    stated = resolved("version: 1\napps: {}\npolicy: {allow: [delete, rotate], max_deletes: 0}\n").policy
+    assert stated == Policy(frozenset({"delete", "rotate"}), 0)
+
+
+def test_only_what_is_removed_and_not_destroyed_is_forgotten() -> None:
+    removed = "[{app: kept, destroy: false}, {app: oauth_app.gone, destroy: true}]"
+    state = resolved(f"version: 1\napps: {{}}\nremoved: {removed}\n")
+    assert state.forgotten == {Address("kept")}
+    assert state.moved == {}
+
+
+def test_ids_are_imported_under_the_addresses_of_apps() -> None:
+    text = "version: 1\nimport: [{to: oauth_app.a, id: app_1}]\napps: {a: {redirect_uris: ['https://a.example/cb']}}"
+    assert resolved(text).imports == {Address("a"): "app_1"}
+
+
+def moves_text(apps: set[str], removed: set[str], moves: list[tuple[str, str]]) -> str:
+    return yaml.safe_dump(
+        {
+            "version": 1,
+            "apps": {key: {"redirect_uris": ["https://a.example/cb"]} for key in sorted(apps)},
+            "removed": [{"app": key, "destroy": key < "e"} for key in sorted(removed)],
+            "moved": [{"from": old, "to": new} for old, new in moves],
+        }
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    chains=st.lists(st.integers(2, 6), max_size=4),
+    order=st.randoms(use_true_random=False),
+    kept=st.sets(st.integers(0, 3)),
+)
+def test_a_chain_of_moves_leads_each_address_to_its_end(
+    chains: list[int], order: Any, kept: set[int]
+) -> None:
+    keys = [[f"c{number}-{step}" for step in range(length)] for number, length in enumerate(chains)]
+    steps = [step for chain in keys for step in pairwise(chain)]
+    order.shuffle(steps)
+    removed = {chain[-1] for number, chain in enumerate(keys) if number in kept}
+    state = resolved(moves_text({chain[-1] for chain in keys} - removed, removed, steps))
+    assert state.moved == {Address(key): Address(chain[-1]) for chain in keys for key in chain[:-1]}
+
+
+SOME = st.sampled_from("abcdefg")
+
+
+@settings(max_examples=200, deadline=None)
+@given(apps=st.sets(SOME), removed=st.sets(SOME), moves=st.lists(st.tuples(SOME, SOME), max_size=4))
+def test_moves_are_refused_unless_each_leads_one_app_to_one_end(
+    apps: set[str], removed: set[str], moves: list[tuple[str, str]]
+) -> None:
+    steps = dict(moves)
+    good = len(steps) == len({new for _, new in moves}) == len(moves) and not apps & removed
+    good = good and not steps.keys() & (apps | removed)
+    ends = {}
+    for old in steps:
+        end = old
+        for _ in moves:
+            end = steps.get(end, end)
+        ends[Address(old)] = Address(end)
+    good = good and {end.key for end in ends.values()} <= apps | removed  # in a circle, it is a `from` still
+    text = moves_text(apps, removed, moves)
+    if good:
+        assert resolved(text).moved == ends
+    else:
+        with pytest.raises(ManifestError) as caught:
+            resolved(text)
+        assert caught.value.faults
 
 
 NAME = st.text("abcXYZ 09.", min_size=1, max_size=8).filter(lambda text: text == text.strip(" "))

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +287,7 @@ def test_b11_an_unknown_key_near_a_known_one_says_which() -> None:
         'Did you mean "apps"?',
         'Did you mean "state"?',
         'Did you mean "redirect_uris"?',
-        "Known here: name, redirect_uris, scopes.",
+        "Known here: name, redirect_uris, scopes, protect, rotate_after.",
         'Did you mean "scopes"?',
     ]
 
@@ -642,6 +643,13 @@ def test_a_state_that_nobody_states_stands_beside_the_first_file() -> None:
     assert manifest.state.recipients == ()
 
 
+@pytest.mark.parametrize("section", ["provider", "state", "recovery", "variables", "defaults", "policy"])
+def test_a_section_that_is_for_one_file_is_refused_in_a_second(section: str) -> None:
+    (fault,) = two_files(f"version: 1\napps: {{}}\n{section}: {{}}\n", f"{section}: {{}}\n")
+    assert (fault.file, *place(fault)) == ("b.yaml", 1, 1, section)
+    assert fault.rule.startswith(f"Only one file of a manifest has {section}; it stands at a.yaml:3:1")
+
+
 def test_settings_stand_in_one_file_only_and_the_fault_shows_both_places() -> None:
     (fault,) = two_files(PORTAL + "state: {path: a}\n", "version: 1\nstate: {path: b}\n")
     assert (fault.file, *place(fault)) == ("b.yaml", 2, 1, "state")
@@ -671,6 +679,193 @@ def test_no_file_is_no_manifest() -> None:
     with pytest.raises(ManifestError, match="has 1 fault") as caught:
         load([])
     assert caught.value.detail.startswith("The manifest\n")
+
+
+# The whole life of an app
+
+LIFE = (CASES / "good-whole-life.yaml").read_text("utf-8")
+
+
+def test_every_key_of_an_app_s_life_is_a_value_of_the_manifest() -> None:
+    manifest = load_text(LIFE)
+    assert manifest.default_protect is True
+    assert {address.key: (app.protect, app.rotate_after) for address, app in manifest.apps.items()} == {
+        "portal": (None, timedelta(days=90)),
+        "billing": (False, timedelta(hours=12)),
+        "crm": (None, None),
+    }
+    assert manifest.moved == {
+        Address("gate"): Address("door"),
+        Address("door"): Address("portal"),
+        Address("wiki"): Address("notes"),
+    }
+    assert manifest.removed == {Address("notes"): False, Address("legacy"): True}
+    assert manifest.imports == {Address("crm"): "app_1", Address("billing"): "app_7n42DGM5Tflk9n8mt7Fhc7"}
+    assert (manifest.policy.allow, manifest.policy.max_deletes) == ({"replace", "rotate"}, 0)
+
+
+def test_a_life_that_nobody_states_is_empty() -> None:
+    manifest = load_text(app("redirect_uris: ['https://a.example/cb']"))
+    assert (manifest.moved, manifest.removed, manifest.imports) == ({}, {}, {})
+    assert (manifest.default_protect, manifest.apps[Address("a")].protect) == (False, None)
+    assert (manifest.policy.allow, manifest.policy.max_deletes) == (frozenset(), 3)
+
+
+def life(body: str) -> str:
+    """A manifest with the apps `a` and `b`, and with `body` from line 5 on."""
+    apps = "".join(f"  {key}: {{redirect_uris: ['https://a.example/cb']}}\n" for key in "ab")
+    return f"version: 1\n\napps:\n{apps}{body}\n"
+
+
+@pytest.mark.parametrize("period", ["0s", "000d", "0ms"])
+def test_a_secret_is_not_rotated_after_no_time(period: str) -> None:
+    fault = only(app(f"rotate_after: {period}, redirect_uris: ['https://a.example/cb']"))
+    assert (fault.path, fault.found) == ("apps.a.rotate_after", period)
+    assert "no time at all" in fault.rule
+
+
+@pytest.mark.parametrize("period", ["1ms", "010s", "999999d"])
+def test_every_other_period_is_good_for_loader_and_schema(period: str) -> None:
+    text = app(f"rotate_after: {period}, redirect_uris: ['https://a.example/cb']")
+    assert load_text(text).apps[Address("a")].rotate_after
+    assert schema_accepts(text)
+
+
+@pytest.mark.parametrize("number", ["-1", "1.5", "'3'", "true", "~", "010", "[3]", "three"])
+def test_the_number_of_deletes_is_a_whole_one_and_no_version(number: str) -> None:
+    text = f"version: 1\napps: {{}}\npolicy: {{max_deletes: {number}}}\n"
+    fault = only(text)
+    assert place(fault) == (3, 23, "policy.max_deletes")
+    assert "version" not in fault.rule + fault.remedy
+    assert number == "010" or not schema_accepts(text)  # other readers of YAML take 010 for 8
+
+
+@pytest.mark.parametrize("word", ["yes", "'true'", "1", "~", "[true]", "TRUE"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "apps: {a: {protect: WORD, redirect_uris: ['https://a.example/cb']}}",
+        "apps: {}\ndefaults: {protect: WORD}",
+        "apps: {}\nremoved: [{app: x, destroy: WORD}]",
+    ],
+)
+def test_only_true_and_false_are_true_and_false(where: str, word: str) -> None:
+    fault = only(f"version: 1\n{where.replace('WORD', word)}\n")
+    assert fault.rule == "This must be true or false, in these words and without quotes."
+    assert fault.path.rpartition(".")[2] in ("protect", "destroy")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "moved: [{from: WORD, to: a}]",
+        "removed: [{app: WORD, destroy: true}]",
+        "import: [{to: WORD, id: app_1}]",
+    ],
+)
+@pytest.mark.parametrize("word", ["'oauth_app.'", "app.a", "OAUTH_APP.a", "oauth_app.oauth_app.a", "''", "1"])
+def test_an_address_is_a_key_with_or_without_its_type(where: str, word: str) -> None:
+    text = life(where.replace("WORD", word))
+    fault = only(text)
+    assert fault.path.startswith(where.partition(":")[0])
+    assert not schema_accepts(text)
+
+
+@pytest.mark.parametrize(
+    "app_id", ["app_", "app_" + "x" * 65, "app_1/../2", "org_1", "' app_1'", '"app_1\\n"', "''"]
+)
+def test_an_id_to_import_is_one_that_may_stand_in_a_path(app_id: str) -> None:
+    text = life(f"import: [{{to: a, id: {app_id}}}]")
+    assert only(text).path == "import[0].id"
+    assert "\\n" in app_id or not schema_accepts(
+        text
+    )  # Python's $ passes over a newline, that of JSON Schema not
+
+
+def test_transitions_may_stand_in_every_file_and_are_held_against_all_of_them() -> None:
+    sources = (
+        life("moved: [{from: old, to: a}]\nimport: [{to: b, id: app_1}]"),
+        "removed: [{app: new, destroy: true}]\nmoved: [{from: older, to: new}]\n",
+        "import: [{to: c, id: app_3}]\napps: {c: {redirect_uris: ['https://c.example/cb']}}\n",
+    )
+    manifest = load([Source(f"{index}.yaml", text.encode()) for index, text in enumerate(sources)])
+    assert len(manifest.moved) == len(manifest.imports) == 2
+    assert manifest.removed == {Address("new"): True}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "found", "rule"),
+    [
+        ("moved: [{from: x, to: a}]", "moved: [{from: x, to: b}]", (1, 16), "at a.yaml:6:16."),
+        ("moved: [{from: x, to: a}]", "moved: [{from: y, to: a}]", (1, 23), "at a.yaml:6:23."),
+        ("moved: [{from: x, to: y}]", "moved: [{from: y, to: x}]", None, "in a circle: oauth_app.x -> "),
+        ("", "moved: [{from: a, to: b}]", (1, 16), "still in the manifest, at a.yaml:4:3;"),
+        ("", "removed: [{app: a, destroy: true}]", (1, 17), "still in the manifest, at a.yaml:4:3;"),
+        ("moved: [{from: x, to: a}]", "removed: [{app: x, destroy: true}]", (1, 17), "at a.yaml:6:16,"),
+        ("moved: [{from: x, to: a}]", "import: [{to: a, id: app_1}]", (1, 15), "at a.yaml:6:23."),
+        ("import: [{to: b, id: app_1}]", "import: [{to: a, id: app_1}]", (1, 22), "at a.yaml:6:22."),
+        ("import: [{to: a, id: app_2}]", "import: [{to: a, id: app_1}]", (1, 15), "at a.yaml:6:15."),
+        ("", "import: [{to: c, id: app_1}]", (1, 15), "oauth_app.c is no app of the manifest."),
+    ],
+)
+def test_what_two_files_say_of_one_app_is_one_fault_with_both_places(
+    one: str, two: str, found: tuple[int, int] | None, rule: str
+) -> None:
+    (fault,) = two_files(life(one), two)
+    assert (fault.file, fault.line, fault.column) == (("b.yaml", *found) if found else ("a.yaml", 6, 16))
+    assert rule in fault.rule
+
+
+@pytest.mark.parametrize("section", ["moved: [{from: x, to: a}]", "import: [{to: a, id: app_1}]"])
+def test_an_entry_that_was_written_twice_is_one_fault(section: str) -> None:
+    assert len(two_files(life(section), section)) == 1
+
+
+@pytest.mark.parametrize("apps", ["", "apps: ~\n", "apps: *x\n", "apps: []\n"])
+def test_apps_that_cannot_be_told_are_not_said_to_be_missing(apps: str) -> None:
+    text = f"version: 1\n{apps}moved: [{{from: x, to: a}}]\nimport: [{{to: b, id: app_1}}]\n"
+    assert only(text).path == "apps"
+
+
+def test_what_is_malformed_in_one_entry_is_not_held_against_others() -> None:
+    body = "moved: [{from: x, to: 1}, {from: y, to: x}, {to: z}, {from: z, to: NO}, 7, ~]"
+    assert [fault.path for fault in faults_of(life(body))] == [
+        "moved[0].to",
+        "moved[2].from",
+        "moved[3].to",
+        "moved[4]",
+        "moved[5]",
+    ]
+
+
+def test_a_near_key_is_offered_for_as_many_faults_as_are_shown() -> None:
+    entries = "".join(f"  - {{to: aa{number}, id: app_{number}}}\n" for number in range(102))
+    remedies = [fault.remedy for fault in faults_of(life(f"import:\n{entries}"))]
+    assert set(remedies[:100]) == {"Known here: a, b."}
+    assert set(remedies[100:]) == {"Add the app, or remove this entry."}
+    assert only("version: 1\napps: {}\nimport: [{to: a, id: app_1}]\n").remedy == remedies[-1]
+
+
+def test_a_long_circle_is_cut_and_one_that_others_lead_into_is_said_once() -> None:
+    ring = "".join(f"  - {{from: r{number}, to: r{(number + 1) % 30}}}\n" for number in range(30))
+    other, circle = faults_of(life(f"moved:\n  - {{from: in, to: r7}}\n{ring}"))
+    assert place(circle) == (15, 12, "moved[8].from")
+    assert circle.rule.count("->") == 9
+    assert "oauth_app.r14 -> … -> oauth_app.r7." in circle.rule
+    assert other.rule == "An app is moved to oauth_app.r7 already, at apps.yaml:7:20."
+
+
+@pytest.mark.parametrize("section", [*json_schema()["properties"]])
+def test_an_unknown_key_is_a_fault_in_every_section(section: str) -> None:
+    for body in ("{x_y_z: 1}", "[{x_y_z: 1}]", "{k: {x_y_z: 1}}"):
+        text = f"{section}: {body}\n"
+        assert all(
+            fault.path.startswith(section) or fault.path in ("version", "apps") for fault in faults_of(text)
+        )
+
+
+def schema_accepts(text: str) -> bool:
+    return jsonschema.Draft202012Validator(json_schema()).is_valid(stringly(yaml.safe_load(text)))
 
 
 # Syntax
@@ -772,6 +967,7 @@ BEYOND_A_SCHEMA = (
     "b21-",
     "b56-recipients",
     "b56-a-private",
+    "transitions-",
 )
 
 
@@ -814,6 +1010,20 @@ def test_reading_a_manifest_loads_neither_network_nor_sealing_nor_comparing() ->
 
 TOKENS = [
     *("a", "b", "apps", "version", "variables", "name", "redirect_uris", "scopes", "state", "recipients"),
+    *(
+        "moved",
+        "removed",
+        "import",
+        "policy",
+        "recovery",
+        "defaults",
+        "from",
+        "to",
+        "id",
+        "app",
+        "allow",
+        "protect",
+    ),
     *(
         ": ",
         ":",
@@ -892,7 +1102,7 @@ TREES = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(tree=st.dictionaries(WORDS, TREES, max_size=4), flow=st.booleans())
 def test_a_position_is_where_the_value_starts(tree: dict[str, Any], flow: bool) -> None:
-    text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow, sort_keys=False)
+    text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow, sort_keys=False, width=10_000)
     document, faults = events.read(Source("a.yaml", text.encode()))
     assert faults == []
     assert document is not None

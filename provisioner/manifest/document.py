@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from provisioner.duration import FORM
-from provisioner.model import KEY, KEY_RULE
+from provisioner.manifest.forms import (
+    SET,
+    AppAddress,
+    AppId,
+    Duration,
+    Key,
+    OrganizationId,
+    Period,
+    Scopes,
+    Uri,
+    VariableName,
+)
 
 VERSION = 1
 MAX_URIS = 50
-MAX_SCOPES = 100
 MAX_RECIPIENTS = 100
+MAX_DELETES = 3  # where the policy says nothing
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-_KEY_FORM = f"^{KEY.pattern}$"
-_VARIABLE_FORM = "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
-_ORGANIZATION_FORM = "^org_[0-9A-Za-z]{1,64}$"
-_SCOPE_FORM = r"^[\x21\x23-\x5B\x5D-\x7E]+$"  # RFC 6749 §3.3
-_DURATION_FORM = f"^{FORM}$"
-FORM_RULES = {
-    _KEY_FORM: f"{KEY_RULE[0].upper()}{KEY_RULE[1:]}.",
-    _VARIABLE_FORM: "A variable's name is 1 to 63 letters, digits and _, and starts with a letter or _.",
-    _DURATION_FORM: "A length of time looks like 30s, 5m or 2h.",
-    _ORGANIZATION_FORM: "An organization id is org_ and up to 64 letters and digits.",
-}
 
 # Keys of the format that this version does not act upon: passing over them would promise what is not done.
 LATER = {
-    "Root": frozenset({"sinks", "moved", "removed", "import", "policy"}),
-    "Defaults": frozenset({"sinks", "protect"}),
-    "App": frozenset({"protect", "rotate_after", "sinks"}),
+    "Root": frozenset({"sinks"}),
+    "Defaults": frozenset({"sinks"}),
+    "App": frozenset({"sinks"}),
+    "Policy": frozenset({"redirect_hosts", "require_protect"}),
 }
 
-_Key = Annotated[str, StringConstraints(pattern=_KEY_FORM)]
-_VariableName = Annotated[str, StringConstraints(pattern=_VARIABLE_FORM)]
-# What these strings must be is for `redirect_uri` and `scope` to say; the schema holds an outline of it.
-_Uri = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": 2048, "pattern": r"^[^#*\s]+$"})]
-_Scope = Annotated[str, Field(json_schema_extra={"pattern": _SCOPE_FORM})]
-_SET: dict[str, Any] = {"uniqueItems": True}
 _ONLY_SUCH_KEYS: dict[str, Any] = {"additionalProperties": False}
-_Scopes = Annotated[list[_Scope], Field(max_length=MAX_SCOPES, json_schema_extra=_SET)]
 
 
 class _Part(BaseModel):
@@ -59,10 +51,8 @@ class Provider(_Part):
         min_length=1,
         description="Where the API is. The token is sent only to the default host or to METEROID_BASE_URL's.",
     )
-    organization_id: str = Field(
+    organization_id: OrganizationId = Field(
         default_factory=str,
-        pattern=_ORGANIZATION_FORM,
-        json_schema_extra={"pattern": rf"{_ORGANIZATION_FORM}|\$\{{var\."},  # before variables are filled in
         description="The organization that the token must belong to; a token of another one is refused.",
     )
 
@@ -77,7 +67,7 @@ class State(_Part):
         default_factory=list,
         min_length=1,
         max_length=MAX_RECIPIENTS,
-        json_schema_extra=_SET,
+        json_schema_extra=SET,
         description="Public keys (age1…, ssh-ed25519 …, ssh-rsa …) that each secret is sealed to. "
         "Without them the environment's are used, else your own identity's.",
     )
@@ -91,9 +81,8 @@ class Recovery(_Part):
         description="auto: an app that by all the evidence an earlier run made is taken over, with a new "
         "secret. ask: nothing is done, and the evidence is shown.",
     )
-    settle: str = Field(
+    settle: Duration = Field(
         default="60s",
-        pattern=_DURATION_FORM,
         description="How long a request may be on its way; after that, what is absent was never made.",
     )
 
@@ -110,7 +99,12 @@ class Variable(_Part):
 class Defaults(_Part):
     """What an app has where it does not say otherwise."""
 
-    scopes: _Scopes | None = Field(default=None, description="The scopes of apps that do not state any.")
+    scopes: Scopes | None = Field(default=None, description="The scopes of apps that do not state any.")
+    protect: bool = Field(
+        default_factory=bool,
+        description="true protects every app that does not state protect. false lifts no protection: only an "
+        "app's own `protect: false` does.",
+    )
 
 
 class App(_Part):
@@ -121,21 +115,67 @@ class App(_Part):
         json_schema_extra={"minLength": 1},
         description="The name in the API, shown to people on the consent screen. The key, where omitted.",
     )
-    redirect_uris: list[_Uri] = Field(
+    redirect_uris: list[Uri] = Field(
         min_length=1,
         max_length=MAX_URIS,
-        json_schema_extra=_SET,
+        json_schema_extra=SET,
         description="Where people may be sent back to: absolute URIs, matched exactly (RFC 6749 §3.1.2).",
     )
-    scopes: _Scopes | None = Field(
+    scopes: Scopes | None = Field(
         default=None,
         description="What the app may ask for. [] is none; null is not managed: neither sent nor compared; "
         "omitted, it is what defaults.scopes says, else not managed.",
     )
+    protect: bool = Field(
+        default_factory=bool,
+        description="true refuses to delete or replace the app, and goes on doing so once its entry is gone. "
+        "Omitted, it stays as it was, unless defaults.protect is true.",
+    )
+    rotate_after: Period = Field(
+        default_factory=str,
+        description="How old the secret may grow, as in 90d; once it is older, a plan rotates it.",
+    )
+
+
+class Move(_Part):
+    """An app whose key was changed: its record is taken along, and the API does not notice."""
+
+    source: AppAddress = Field(alias="from", description="The key that it had.")
+    to: AppAddress = Field(description="The key that it has now.")
+
+
+class Removal(_Part):
+    """An app that left the manifest, and what becomes of it."""
+
+    app: AppAddress = Field(description="The key that it had.")
+    destroy: bool = Field(
+        description="true destroys the app, as its absence does. false forgets its record, and its sealed "
+        "secret with it; the app stays in the API.",
+    )
+
+
+class Import(_Part):
+    """An app of the API that was made otherwise, and is to be taken into the state."""
+
+    to: AppAddress = Field(description="The key of the app in this manifest that it is.")
+    id: AppId = Field(description="Its id in the API, app_….")
+
+
+class Policy(_Part):
+    """What every run may do without being asked, and what none may."""
+
+    allow: list[Literal["delete", "replace", "rotate"]] = Field(
+        default_factory=list,
+        json_schema_extra=SET,
+        description="What is agreed to in advance, as with --allow: delete, replace, rotate.",
+    )
+    max_deletes: int = Field(
+        default=MAX_DELETES, ge=0, description="How many apps one plan may destroy at most."
+    )
 
 
 class Root(_Part):
-    """Which OAuth apps should exist. Of several files, only one has each key other than version and apps."""
+    """Which OAuth apps should exist. Of several files, each may have apps, moved, removed and import."""
 
     model_config = ConfigDict(title="Manifest of provisioner, version 1")
 
@@ -153,16 +193,31 @@ class Root(_Part):
     recovery: Recovery = Field(
         default_factory=Recovery, description="What is done about an operation whose answer was lost."
     )
-    variables: dict[_VariableName, Variable] = Field(
+    variables: dict[VariableName, Variable] = Field(
         default_factory=dict,
         json_schema_extra=_ONLY_SUCH_KEYS,
         description="Values that strings may hold as ${var.NAME}; $${ stands for ${ itself.",
     )
     defaults: Defaults = Field(default_factory=Defaults, description="What apps have that say nothing else.")
-    apps: dict[_Key, App] = Field(
+    apps: dict[Key, App] = Field(
         default_factory=dict,
         json_schema_extra=_ONLY_SUCH_KEYS,
         description="The apps, each under a key of its own that never reaches the API.",
+    )
+    moved: list[Move] = Field(
+        default_factory=list, description="Apps whose key was changed. An entry may stay once it is done."
+    )
+    removed: list[Removal] = Field(
+        default_factory=list, description="Apps that left the manifest, and what becomes of each."
+    )
+    imports: list[Import] = Field(
+        default_factory=list,
+        alias="import",
+        description="Apps that exist in the API and are to be taken into the state.",
+    )
+    policy: Policy = Field(
+        default_factory=Policy,
+        description="What every run may do without being asked, and what none may.",
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 
 from provisioner import name, redirect_uri, scope
+from provisioner.duration import duration
 from provisioner.errors import Problem
 from provisioner.manifest.faults import Fault, Loc, Place
 from provisioner.manifest.structure import secret_key
@@ -17,11 +19,14 @@ _HOME = Problem(
     "A path is relative to the file that states it; ~ stands for no folder here.",
     "Write the path in full, or from that file on.",
 )
+_NO_TIME = Problem(
+    "A secret cannot be rotated after no time at all.", "Write how old it may grow, or remove the key."
+)
 _UNPRINTABLE = Problem("A path holds no control or invisible character.", "Remove it.")
 
 
 def leaf_faults(document: Document, check_recipient: CheckRecipient | None) -> Iterator[Fault]:
-    """What is wrong with each name, URI, scope, recipient and path of one file."""
+    """What is wrong with each name, URI, scope, period, recipient and path of one file."""
 
     def recipient(text: str) -> Iterable[Problem]:
         problem = check_recipient(text) if check_recipient else None
@@ -34,6 +39,8 @@ def leaf_faults(document: Document, check_recipient: CheckRecipient | None) -> I
     yield from _value(document, ("state", "path"), state.get("path"), _path)
     yield from _set(document, ("state", "recipients"), state.get("recipients"), recipient)
     yield from _set(document, ("defaults", "scopes"), defaults.get("scopes"), scope.check)
+    allow = document.section("policy").get("allow")
+    yield from _set(document, ("policy", "allow"), allow, lambda _: ())
     for key, app in document.section("apps").items():
         if isinstance(app, Map):
             yield from _app(document, ("apps", key), app)
@@ -44,6 +51,7 @@ def _app(document: Document, loc: Loc, app: Map) -> Iterator[Fault]:
     uris = app.get("redirect_uris")
     yield from _set(document, (*loc, "redirect_uris"), uris, redirect_uri.check, redirect_uri.canonical)
     yield from _set(document, (*loc, "scopes"), app.get("scopes"), scope.check)
+    yield from _value(document, (*loc, "rotate_after"), app.get("rotate_after"), _period)
 
 
 def _value(document: Document, loc: Loc, node: Node, check: Check) -> Iterator[Fault]:
@@ -85,3 +93,8 @@ def _path(path: str) -> Iterator[Problem]:
         yield _HOME
     if not path.isprintable():
         yield _UNPRINTABLE
+
+
+def _period(text: str) -> Iterator[Problem]:
+    if duration(text) == timedelta():
+        yield _NO_TIME

@@ -10,17 +10,22 @@ from pydantic import BaseModel, ValidationError
 
 from provisioner.errors import Problem
 from provisioner.manifest.document import (
-    FORM_RULES,
     LATER,
     VERSION,
     App,
     Defaults,
+    Import,
+    Move,
+    Policy,
     Provider,
+    Recovery,
+    Removal,
     Root,
     State,
     Variable,
 )
 from provisioner.manifest.faults import Fault, Loc
+from provisioner.manifest.forms import FORM_RULES
 from provisioner.manifest.tree import Document, List, Misread, Node, Refused, reading
 from provisioner.text import quote
 
@@ -45,10 +50,27 @@ SECRET_KEYS = frozenset(
         "token",
     )
 )
-_SECTIONS: dict[str, type[BaseModel]] = {"provider": Provider, "state": State, "defaults": Defaults}
-_ENTRIES: dict[str, type[BaseModel]] = {"apps": App, "variables": Variable}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "provider": Provider,
+    "state": State,
+    "recovery": Recovery,
+    "defaults": Defaults,
+    "policy": Policy,
+}
+_ENTRIES: dict[str, type[BaseModel]] = {
+    "apps": App,
+    "variables": Variable,
+    "moved": Move,
+    "removed": Removal,
+    "import": Import,
+}
 _CONTAINERS = {"list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}
 _EXPECTED = {"string_type": "a string", **_CONTAINERS}
+_PLAIN = {
+    "bool_type": "true or false, in these words and without quotes",
+    "int_type": "a whole number, in digits and without quotes",
+}
+_NO_VALUE = "Give it a value, or remove its key."
 _SECRET_KEY = Problem(
     "A manifest holds no secrets, and provisioner takes none from it.",
     "Remove this key, and revoke what it held: who reads the manifest knows it. The API's token comes from "
@@ -105,7 +127,8 @@ def _extra_key(loc: Loc) -> Problem:
     if key in LATER.get(model.__name__, ()):
         rule = f"{key} belongs to a later version of provisioner; this one would ignore it, so it refuses it."
         return Problem(rule, "Remove it, or use a version that acts upon it.")
-    return Problem("This key is unknown.", near(key, list(model.model_fields)))
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    return Problem("This key is unknown.", near(key, known))
 
 
 def _model_of(loc: Loc) -> type[BaseModel]:
@@ -123,17 +146,30 @@ def _kind(detail: Any, node: Node) -> Problem:
         return Problem(rule, f"Write it in quotes: {quote(text, 80)}.")
     if expected == "a list" and isinstance(node, str):
         return Problem(rule, "Write it as a list: each item on a line of its own, after a dash.")
-    if node is None:
-        return Problem(rule, "Give it a value, or remove its key.")
-    return Problem(rule, f"Write {expected} here.")
+    return Problem(rule, _NO_VALUE if node is None else f"Write {expected} here.")
+
+
+def _plain(detail: Any, node: Node) -> Problem:
+    expected = _PLAIN[detail["type"]]
+    return Problem(f"This must be {expected}.", _NO_VALUE if node is None else "Write it so.")
 
 
 def _literal(detail: Any, _: Node) -> Problem:
     expected = detail["ctx"]["expected"].replace("'", '"')  # pydantic's words: 'auto' or 'ask'
-    return Problem(f"This must be {expected}.", "Write that, or remove the key.")
+    whole = "item" if isinstance(detail["loc"][-1], int) else "key"
+    return Problem(f"This must be {expected}.", f"Write that, or remove the {whole}.")
 
 
-def _version(_: Any, node: Node) -> Problem:
+def _number(detail: Any, node: Node) -> Problem:
+    """What is wrong with a number: the version, or one that counts something."""
+    if detail["loc"] == ("version",):
+        return _version(node)
+    if detail["type"] == "int_type":
+        return _plain(detail, node)
+    return Problem(f"This must be at least {detail['ctx']['ge']}.", "Write a greater number.")
+
+
+def _version(node: Node) -> Problem:
     if isinstance(node, int) and not isinstance(node, bool) and node > VERSION:
         rule = f"The manifest is of version {node}; this provisioner knows version {VERSION}."
         return Problem(rule, "Use a newer provisioner.")
@@ -144,7 +180,7 @@ def _version(_: Any, node: Node) -> Problem:
 
 def _too_short(detail: Any, node: Node) -> Problem:
     if not isinstance(node, List):
-        return Problem("This must not be empty.", "Give it a value, or remove its key.")
+        return Problem("This must not be empty.", _NO_VALUE)
     if detail["loc"] == ("state", "recipients"):
         rule = "A secret sealed to nobody could never be read."
         return Problem(rule, "Name a recipient, or remove the key to use the environment's or your own.")
@@ -164,9 +200,10 @@ def _form(detail: Any, _: Node) -> Problem:
 _PROBLEMS: dict[str, Callable[[Any, Node], Problem]] = {
     **dict.fromkeys(_EXPECTED, _kind),
     "literal_error": _literal,
-    "int_type": _version,  # the only number in the format
-    "greater_than_equal": _version,
-    "less_than_equal": _version,
+    "bool_type": _plain,
+    "int_type": _number,
+    "greater_than_equal": _number,
+    "less_than_equal": _number,
     "too_short": _too_short,
     "string_too_short": _too_short,
     "too_long": _too_long,

@@ -10,11 +10,13 @@ from provisioner.duration import duration
 from provisioner.errors import Problem
 from provisioner.manifest.document import App, Root
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
+from provisioner.manifest.transitions import transition_faults
 from provisioner.manifest.tree import Document, Map, place_of
 from provisioner.manifest.values import (
     DEFAULT_STATE,
     DeclaredApp,
     Manifest,
+    PolicySettings,
     ProviderSettings,
     RecoverySettings,
     StateSettings,
@@ -28,7 +30,7 @@ _REQUIRED = {
         "Add them; `apps: {}` says that there are none.",
     ),
 }
-_ONCE = ("provider", "state", "variables", "defaults")
+_ONCE = ("provider", "state", "recovery", "variables", "defaults", "policy")
 
 
 def joint_faults(documents: list[Document]) -> Iterator[Fault]:
@@ -39,6 +41,7 @@ def joint_faults(documents: list[Document]) -> Iterator[Fault]:
     yield from _sections(documents)
     yield from _keys(documents)
     yield from _names(documents)
+    yield from transition_faults(documents)
 
 
 def _sections(documents: list[Document]) -> Iterator[Fault]:
@@ -94,17 +97,23 @@ def joined(
     provider = stated.get("provider", first)[1].provider
     state_file, state = stated.get("state", first)[0].name, stated.get("state", first)[1].state
     recovery = stated.get("recovery", first)[1].recovery
-    scopes = stated.get("defaults", first)[1].defaults.scopes
+    policy = stated.get("policy", first)[1].policy
+    defaults = stated.get("defaults", first)[1].defaults
     return Manifest(
         provider=ProviderSettings(provider.type, provider.base_url or None, provider.organization_id or None),
         state=StateSettings(state.path or DEFAULT_STATE, state_file, tuple(state.recipients)),
         recovery=RecoverySettings(recovery.mode == "auto", duration(recovery.settle) or timedelta()),
-        default_scopes=None if scopes is None else tuple(scopes),
+        policy=PolicySettings(frozenset(policy.allow), policy.max_deletes),
+        default_scopes=None if defaults.scopes is None else tuple(defaults.scopes),
+        default_protect=defaults.protect,
         apps={
             Address(key): _declared(document, key, app)
             for document, root in zip(documents, roots, strict=True)
             for key, app in root.apps.items()
         },
+        moved={Address.parse(move.source): Address.parse(move.to) for root in roots for move in root.moved},
+        removed={Address.parse(gone.app): gone.destroy for root in roots for gone in root.removed},
+        imports={Address.parse(taken.to): taken.id for root in roots for taken in root.imports},
         variables=variables,
         warnings=warnings,
     )
@@ -118,4 +127,6 @@ def _declared(document: Document, key: str, app: App) -> DeclaredApp:
         redirect_uris=tuple(app.redirect_uris),
         scopes=None if app.scopes is None else tuple(app.scopes),
         scopes_stated="scopes" in app.model_fields_set,
+        protect=app.protect if "protect" in app.model_fields_set else None,
+        rotate_after=duration(app.rotate_after),
     )

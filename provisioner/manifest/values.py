@@ -39,8 +39,19 @@ class RecoverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What is agreed to for every run, and how many apps one plan may destroy."""
+
+    allow: frozenset[str]
+    max_deletes: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredApp:
-    """An app as declared, before defaults. `scopes` counts where `scopes_stated`; None is null then."""
+    """An app as declared, before defaults. `scopes` counts where `scopes_stated`; None is null then.
+
+    `protect` and `rotate_after` are None where they are not stated.
+    """
 
     place: Place  # of its key
     name_place: Place  # of its name, else of its key
@@ -48,16 +59,27 @@ class DeclaredApp:
     redirect_uris: tuple[str, ...]
     scopes: tuple[str, ...] | None
     scopes_stated: bool
+    protect: bool | None = None
+    rotate_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything that the files say together, free of faults; variables are filled in."""
+    """Everything that the files say together, free of faults; variables are filled in.
+
+    `moved` has each step as it is written: there is no circle, and no two lead to one address. `removed` says
+    of each address whether its app is destroyed.
+    """
 
     provider: ProviderSettings
     state: StateSettings
     recovery: RecoverySettings
+    policy: PolicySettings
     default_scopes: tuple[str, ...] | None
+    default_protect: bool
     apps: Mapping[Address, DeclaredApp]  # in file order
+    moved: Mapping[Address, Address]
+    removed: Mapping[Address, bool]
+    imports: Mapping[Address, str]
     variables: Mapping[str, str]
     warnings: tuple[Fault, ...] = ()
