@@ -1,4 +1,4 @@
-"""`provisioner import`."""
+"""`provisioner import`: one app into the state, or with --generate a manifest that imports all the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioner.cli.options import lock_option, manifest_options
-from provisioner.errors import PlanError
+from provisioner.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
     from provisioner.cli.workspace import Workspace
@@ -20,9 +20,47 @@ if TYPE_CHECKING:
 @click.command()
 @manifest_options
 @lock_option
-@click.argument("address")
-@click.argument("app_id")
+@click.option("--generate", is_flag=True, help="Print a manifest that imports every app not in the state.")
+@click.argument("address", required=False)
+@click.argument("app_id", required=False)
 def command(
+    files: Sequence[str],
+    variables: Sequence[str],
+    var_files: Sequence[str],
+    lock_timeout: float,
+    generate: bool,
+    address: str | None,
+    app_id: str | None,
+) -> None:
+    """Take the existing app APP_ID into the state as ADDRESS, which the manifest must have.
+
+    Nothing is changed at the API. Its secret was shown to somebody else, so it is not held until
+    `provisioner rotate ADDRESS` makes a new one. It never asks and needs no identity.
+
+    With --generate nothing is written: a manifest of all apps that are not in the state is printed, to be
+    saved beside the present one, or as the first. The next apply imports them.
+    """
+    if generate and address is None:
+        from provisioner.cli.generating import generate as print_all
+
+        print_all(files, variables, var_files)
+    elif generate:
+        raise UsageError(
+            "--generate takes no ADDRESS and no APP_ID",
+            "It is about every app that is not in the state.",
+            "Type `provisioner import --generate`; or `provisioner import ADDRESS APP_ID` for one of them.",
+        )
+    elif address is None or app_id is None:
+        raise UsageError(
+            "Which app is to be imported, and as what?",
+            "An ADDRESS of the manifest and the APP_ID of an existing app are needed.",
+            "Type `provisioner import ADDRESS APP_ID`; or `provisioner import --generate` for all there are.",
+        )
+    else:
+        _import(files, variables, var_files, lock_timeout, address, app_id)
+
+
+def _import(
     files: Sequence[str],
     variables: Sequence[str],
     var_files: Sequence[str],
@@ -30,11 +68,6 @@ def command(
     address: str,
     app_id: str,
 ) -> None:
-    """Take the existing app APP_ID into the state as ADDRESS, which the manifest must have.
-
-    Nothing is changed at the API. Its secret was shown to somebody else, so it is not held until
-    `provisioner rotate ADDRESS` makes a new one. It never asks and needs no identity.
-    """
     from provisioner.cli.output import say
     from provisioner.cli.planning import pinned
     from provisioner.cli.workspace import base_url, connect, open_workspace
@@ -59,7 +92,7 @@ def command(
 
 def _importable(workspace: Workspace, state: State, api: OAuthAppsApi, address: Address, app_id: str) -> App:
     """The app, where nothing stands against it."""
-    from provisioner.name import fold
+    from provisioner.cli.generating import unfinished
 
     if address not in workspace.desired.apps:
         raise PlanError(
@@ -77,12 +110,11 @@ def _importable(workspace: Workspace, state: State, api: OAuthAppsApi, address: 
     app = api.get_app(app_id)
     if app is None:
         raise PlanError(f"The API has no app {app_id}", "", "Check the id, and METEROID_API_KEY.")
-    asking = [entry.operation for entry in state.open if entry.operation.spec]
-    for operation in asking:
-        if operation.spec and fold(operation.spec.name) == fold(app.name):
-            raise PlanError(
-                f"An earlier run asked for an app of that name, as {operation.address}, and is not finished",
-                "It may be the very app.",
-                "Run `provisioner apply` first.",
-            )
+    operation = unfinished(state, app)
+    if operation:
+        raise PlanError(
+            f"An earlier run asked for an app of that name, as {operation.address}, and is not finished",
+            "It may be the very app.",
+            "Run `provisioner apply` first.",
+        )
     return app

@@ -67,6 +67,25 @@ def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Se
     return Workspace(settings, manifest, desired, DirectoryStore(state_folder(manifest)))
 
 
+def open_what_there_is(
+    files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]
+) -> tuple[Workspace, list[Path]]:
+    """As `open_workspace`, with the files that it was read from: none where there is no manifest yet.
+
+    An empty file is left out: the shell makes it before it runs the command whose output goes there.
+    """
+    given = files or [name for name in DEFAULT_FILES if exists(Path(name))][:1]
+    paths = [path for name in given for path in _manifest_files(Path(name))]
+    filled = [path for path in paths if not is_empty(path)]
+    if filled:
+        return open_workspace([str(path) for path in filled], variables, var_files), filled
+    settings = from_environment()
+    start_log(settings)
+    nothing = Source(str(paths[0]) if paths else DEFAULT_FILES[0], b"version: 1\napps: {}\n")
+    manifest = load([nothing], _variable_values(settings, variables, var_files), check_recipient)
+    return Workspace(settings, manifest, resolve(manifest), DirectoryStore(state_folder(manifest))), []
+
+
 def state_folder(manifest: Manifest) -> Path:
     """Where the state lives: relative to the file that says so, else beside the manifest."""
     return Path(manifest.state.stated_in).parent / manifest.state.path
@@ -192,6 +211,12 @@ def exists(path: Path) -> bool:
     """Whether `path` is there. Raises FileError where that cannot be told."""
     with reporting("read", path):
         return path.exists()
+
+
+def is_empty(path: Path) -> bool:
+    """Whether `path` is a file with nothing in it. Raises FileError where that cannot be told."""
+    with reporting("read", path):
+        return path.is_file() and path.stat().st_size == 0
 
 
 def _sources(files: Sequence[str]) -> list[Source]:
