@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from provisioner import diff
 from provisioner.errors import ProvisionerError
 from provisioner.execute import Course
 from provisioner.model import Address, Secret
@@ -31,13 +32,14 @@ from provisioner.plan import (
 from provisioner.ports import StateStore
 from provisioner.recovery import Rules, http_date
 from provisioner.setting import End, OpenError, Ports, Setting
-from provisioner.state import Header
+from provisioner.state import AppRecord, Header
 from provisioner.text import escape
 
-__all__ = ["Approved", "Ports", "apply", "settle", "steady"]
+__all__ = ["Approved", "Ports", "apply", "outdated", "settle", "steady"]
 
 _HALTED = "an earlier error stopped the run"
 _HOPELESS = (401, 403)  # the token was not accepted: no other request will be
+_ONLY_RECORDED = (ActionKind.IMPORT, ActionKind.MOVE, ActionKind.PROTECT)
 _KINDS = {
     ActionKind.CREATE: Kind.CREATE,
     ActionKind.ROTATE: Kind.ROTATE,
@@ -115,7 +117,7 @@ class _Run:
             rules=approved.rules,
         )
         ports.store.write_header(self._header)
-        if any(action.spec for action in approved.plan.changes):
+        if any(action.spec and action.kind not in _ONLY_RECORDED for action in approved.plan.changes):
             ports.store.write_sight(self._setting.sight)
 
     def perform(self, action: Action) -> Result:
@@ -154,8 +156,12 @@ class _Run:
 
     def _do(self, action: Action) -> Result:
         if action.kind is ActionKind.FORGET:
-            self._ports.store.delete_record(action.address)
+            self._ports.store.delete_record(action.moved_from or action.address)
             return Result(action, Status.DONE)
+        if action.kind in _ONLY_RECORDED or action.moved_from:
+            self._record(action)
+        if action.kind in _ONLY_RECORDED:
+            return Result(action, Status.DONE, app=action.observed)
         end = self._course(action)
         if end.status in _HOPELESS and not end.done:
             self._halted = "the token is not accepted"
@@ -164,10 +170,23 @@ class _Run:
         status = Status.DONE if end.done else Status.OPEN if end.open else Status.FAILED
         return Result(action, status, _message(end), end.app if end.done else None, end.destroyed)
 
+    def _record(self, action: Action) -> None:
+        """What only the state has to know: under its own address first, so that a cut-off move is done."""
+        record = action.record if action.kind not in _ONLY_RECORDED else record_after(action)
+        if record is None:
+            raise ProvisionerError(f"{action.address} has nothing to be recorded")
+        self._pin(record.app.organization_id)
+        self._ports.store.write_record(record)
+        if action.moved_from:
+            self._ports.store.delete_record(action.moved_from)
+
     def _course(self, action: Action) -> End:
         entry, finding = action.open, action.finding
         if entry is not None and finding is not None:
-            end = Course(self._ports, self._setting, entry.operation, action.record).resume(entry, finding)
+            course = Course(
+                self._ports, self._setting, entry.operation, action.record, protect=action.protect
+            )
+            end = course.resume(entry, finding)
             if action.reason is not Reason.UNSETTLED or not end.done:
                 return end
         kind = Kind.ROTATE if action.reason is Reason.UNSETTLED else _KINDS.get(action.kind)
@@ -183,7 +202,7 @@ class _Run:
         operation = Operation(
             operation_id, kind, action.address, self._setting.lineage, spec, app, self._setting.sight.run
         )
-        return Course(self._ports, self._setting, operation, action.record).run()
+        return Course(self._ports, self._setting, operation, action.record, protect=action.protect).run()
 
     def _pin(self, organization_id: str) -> None:
         """The first app made tells the organization; every later one must be of the same."""
@@ -210,9 +229,28 @@ def _told(error: ProvisionerError) -> str:
 
 
 def settle(plan: Plan, store: StateStore) -> None:
-    """Let the records say so where no rotation can come late any more; it is no change of the plan."""
-    for action in plan.actions:
-        record = action.record
-        untouched = action.kind is ActionKind.NOOP  # any other has a newer record by now
-        if action.settles and untouched and record is not None and record.secret is not None:
-            store.write_record(replace(record, secret=replace(record.secret, unsettled_until=None)))
+    """Bring the records of what is as it should be up to date; that is no change of the plan."""
+    for record in outdated(plan):
+        store.write_record(record)
+
+
+def outdated(plan: Plan) -> tuple[AppRecord, ...]:
+    """The records that no longer say how an app is, or that no request of ours can come late any more."""
+    untouched = [action for action in plan.actions if action.kind is ActionKind.NOOP]
+    return tuple(
+        after
+        for action, after in zip(untouched, map(record_after, untouched), strict=True)
+        if after is not None and after != action.record
+    )
+
+
+def record_after(action: Action) -> AppRecord | None:
+    """The record of an app that no request was made for. What an apply saw of it is not drift any more."""
+    record, app = action.record, action.observed
+    if record is None:
+        return AppRecord(action.address, app, protect=action.protect) if app else None
+    if app is not None and app.id == record.app.id and diff.drifted(record.app, app):
+        record = replace(record, app=app)
+    if action.settles and record.secret is not None:
+        record = replace(record, secret=replace(record.secret, unsettled_until=None))
+    return record if action.kind is ActionKind.NOOP else replace(record, protect=action.protect)

@@ -1,88 +1,111 @@
-"""What stands in a plan's way, in words: what it is, why nothing is done about it, and what to type."""
+"""What stands in a plan's way."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from provisioner import diff
+from provisioner import objections as because
 from provisioner.model import Address, App
-from provisioner.plan import Action, ActionKind, Conflict
-from provisioner.text import quote
+from provisioner.name import fold
+from provisioner.plan import Action, ActionKind, Conflict, Reason
+from provisioner.state import AppRecord
+from provisioner.turns import holders
+from provisioner.world import World, settled
+
+_DESTROYS = (ActionKind.DELETE, ActionKind.REPLACE)
 
 
-def not_ours_any_more(action: Action) -> Iterator[Conflict]:
+def conflicts(actions: tuple[Action, ...], world: World) -> Iterator[Conflict]:
+    """All of them; while there is one, nothing is applied."""
+    for action in actions:
+        yield from _not_ours_any_more(action)
+        yield from _of_kind(action, world)
+        yield from _taken(action, world)
+        if action.address in world.moves.blocked:
+            yield because.both_recorded(action.address, world.moves.blocked[action.address])
+
+
+def too_many(actions: tuple[Action, ...], limit: int) -> Iterator[Conflict]:
+    """The brake: more apps destroyed by one plan than anybody meant to."""
+    destroyed = [action for action in actions if action.destroys]
+    if len(destroyed) > limit:
+        yield because.too_many(destroyed, limit)
+
+
+def _of_kind(action: Action, world: World) -> Iterator[Conflict]:
+    if action.reason is Reason.WHOSE:
+        yield because.unsure(action)
+    if action.destroys and _protected(action, world):
+        yield because.protected(action)
+    if action.kind in _DESTROYS and _may_come_twice(action.record, world):
+        yield because.too_early(action)
+    if action.kind is ActionKind.FORGET and action.reason is Reason.DELETED_OUTSIDE:
+        yield from _not_forgotten(action, world)
+    if action.kind is ActionKind.IMPORT and world.refreshed:
+        yield from _not_imported(action, world)
+
+
+def _not_ours_any_more(action: Action) -> Iterator[Conflict]:
     """Before a delete or a rotation, id, client id and creation time must be the record's."""
     touches = action.destroys or action.kind is ActionKind.ROTATE
     if not touches or action.record is None or action.observed is None:
         return
     recorded, now = action.record.app, action.observed
     if (recorded.id, recorded.client_id, recorded.created_at) != (now.id, now.client_id, now.created_at):
-        yield Conflict(
-            action.address,
-            f"{action.address} is not the app that was recorded",
-            f"{now.id} has another client id or creation time than the record, so it is left alone.",
-            "Find out who made it, and bring the state back from version control if it is the wrong one.",
-        )
+        yield because.not_ours_any_more(action, now)
 
 
-def too_early(action: Action) -> Conflict:
-    """Its name must not become free while an earlier request for it may still be on its way."""
-    until = action.record.secret.unsettled_until if action.record and action.record.secret else None
-    return Conflict(
-        action.address,
-        f"{action.address} cannot be destroyed or forgotten yet",
-        "A request for it got no answer and was repeated. The first may still be on its way: once the name\n"
-        "is free, it would make an app that nobody recorded.",
-        f"Run the command again after {until}.",
-    )
+def _protected(action: Action, world: World) -> bool:
+    """By its record, or by the manifest before it is recorded; an app that is gone needs no protection."""
+    recorded = action.record is not None and action.record.protect
+    return recorded or world.wants.lifecycle(action.address).protect is True
 
 
-def made_late(action: Action, app: App) -> Conflict:
-    """An app of the name that a repeated request asked for, after the recorded one was deleted by hand."""
-    return Conflict(
-        action.address,
-        f"{app.id} has the name of {action.address}, whose app was deleted outside of provisioner",
-        f"It was created {app.created_at}. A request of ours was repeated; its first try may have made it.",
-        f"If nobody else made it, delete {app.id} in Meteroid's web interface; else forget the record:\n"
-        f"provisioner state rm {action.address}",
-    )
+def _taken(action: Action, world: World) -> Iterator[Conflict]:
+    for app in holders(action, world):
+        owner = world.owners.get(app.id)
+        if owner != action.address and owner not in action.after:
+            yield because.taken(action, app, owner)
 
 
-def unsure(action: Action) -> Conflict:
-    """The evidence, and what settles it; nothing is rotated on a guess."""
-    finding, entry = action.finding, action.open
-    if finding is None or finding.app is None or entry is None:
-        raise ValueError(f"{action.address} has nothing to be unsure of")
-    app = finding.app
-    checks = [f"  {'yes' if check.holds else 'NO '}  {check.text}" for check in finding.evidence]
-    strong = all(check.holds for check in finding.evidence)
-    asks = (
-        "All of it holds, but recovery.mode is ask."
-        if strong
-        else "Not all of it holds, so it may be somebody else's."
-    )
-    return Conflict(
-        action.address,
-        f"Whose is {app.id}? An earlier run asked for {quote(app.name, 80)} and got no answer",
-        "\n".join([f"It exists now, created {app.created_at}. The evidence that it is ours:", *checks, asks]),
-        f"If it is yours and unused, delete {app.id} in Meteroid's web interface and apply again.\n"
-        "If it is somebody else's, give the app in the manifest another name and wait some minutes.",
-    )
+def _may_come_twice(record: AppRecord | None, world: World) -> bool:
+    """Whether an earlier request for the recorded app could still be carried out, once its name is free."""
+    secret = record.secret if record else None
+    return secret is not None and secret.unsettled_until is not None and not settled(record, world.date)
 
 
-def taken(action: Action, app: App, owner: Address | None) -> Conflict:
-    """Somebody has the name that the action would take: another address of ours, or nobody we know."""
-    name = quote(app.name, 80)
-    if owner is not None:
-        return Conflict(
-            action.address,
-            f"The name {name} is still held by {owner}",
-            f"{owner} keeps it in this plan ({app.id}), and names are unique.",
-            "Give one of the two another name.",
-        )
-    return Conflict(
-        action.address,
-        f"The name {name} exists remotely, but not in the state",
-        f"{app.id}, created {app.created_at}, was not made from this state. It is never taken over silently.",
-        f"If it is the app that you mean: provisioner import {action.address} {app.id}\n"
-        "Otherwise give the app another name.",
-    )
+def _not_forgotten(action: Action, world: World) -> Iterator[Conflict]:
+    """A record whose request was repeated is the one trace of what its first try may make, or has made."""
+    record = action.record
+    if record is None or record.secret is None or record.secret.unsettled_until is None:
+        return
+    named = world.by_name.get(fold(record.app.name), [])
+    late = [app for app in named if app.id not in world.owners]
+    if late:
+        yield because.made_late(action, late[0])
+    elif _may_come_twice(record, world):
+        yield because.too_early(action)
+
+
+def _not_imported(action: Action, world: World) -> Iterator[Conflict]:
+    app, app_id = action.observed, action.import_id or ""
+    if app is None:
+        yield because.no_such_app(action.address, app_id)
+        return
+    owner, asking = world.owners.get(app.id), _asking(app, world)
+    if owner != action.address and owner is not None:
+        yield because.imported_twice(action.address, app, owner)
+    elif asking is not None:
+        yield because.asked_for(action.address, app, asking)
+    elif action.spec and not diff.same(app, action.spec):
+        yield because.imported_to_be_replaced(action, diff.changes(app, action.spec))
+
+
+def _asking(app: App, world: World) -> Address | None:
+    """Whose open operation asked for an app of this name: it may be the very one."""
+    for address, entry in world.open.items():
+        spec = entry.operation.spec
+        if spec is not None and fold(spec.name) == fold(app.name):
+            return address
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from provisioner.model import App, AppSpec
@@ -28,10 +28,17 @@ def same(app: App, spec: AppSpec) -> bool:
 
 def changes(app: App, spec: AppSpec) -> tuple[AttributeChange, ...]:
     """What differs, in the attributes' order. deepdiff is asked only about apps that do differ."""
-    if same(app, spec):
-        return ()
-    before, after = _comparable(app, spec), _comparable(spec, spec)
-    differing = _differing(before, after)
+    return () if same(app, spec) else _changes(_comparable(app, spec), _comparable(spec, spec))
+
+
+def drifted(before: App, after: App) -> tuple[AttributeChange, ...]:
+    """What became of an app, but for its secret."""
+    alike = before == replace(after, client_secret_hint=before.client_secret_hint)
+    return () if alike else _changes(_attributes(before), _attributes(after))
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[AttributeChange, ...]:
+    differing = frozenset[str]() if before == after else _differing(before, after)
     return tuple(
         AttributeChange(name, _shown(before[name]), _shown(after[name]))
         for name in before
@@ -48,6 +55,11 @@ def _comparable(source: App | AppSpec, spec: AppSpec) -> dict[str, Any]:
     if spec.scopes is not None:
         values["scopes"] = frozenset(source.scopes or ())
     return values
+
+
+def _attributes(app: App) -> dict[str, Any]:
+    values = {"name": app.name, "redirect_uris": frozenset(app.redirect_uris)}
+    return {**values, "scopes": frozenset(app.scopes), "is_active": str(app.is_active).lower()}
 
 
 def _differing(before: dict[str, Any], after: dict[str, Any]) -> frozenset[str]:

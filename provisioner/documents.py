@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from provisioner.errors import StateError
@@ -23,8 +23,10 @@ def dump(document: Mapping[str, Any]) -> bytes:
     return text.encode() + b"\n"
 
 
-def load(data: bytes, where: str, fields: set[str]) -> dict[str, Any]:
-    """A document of this format with exactly these fields."""
+def load(
+    data: bytes, where: str, fields: set[str], optional: Collection[str] = frozenset()
+) -> dict[str, Any]:
+    """A document of this format with exactly these fields, and maybe the optional ones."""
     document = mapping(decode(data, where), where, None, "it")
     version = document.get("format")
     if type(version) is not int or version != FORMAT:
@@ -32,7 +34,7 @@ def load(data: bytes, where: str, fields: set[str]) -> dict[str, Any]:
         refuse(
             where, "a newer provisioner wrote it" if newer else "its format is not one that was ever written"
         )
-    return mapping(document, where, fields, "it")
+    return mapping(document, where, fields | document.keys() & set(optional), "it")
 
 
 def decode(data: bytes, where: str) -> dict[str, Any]:

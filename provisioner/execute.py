@@ -38,12 +38,18 @@ class Course:
     """An operation under way. `run` starts it, `resume` goes on with one that was found in the journal."""
 
     def __init__(
-        self, ports: Ports, setting: Setting, operation: Operation, record: AppRecord | None
+        self,
+        ports: Ports,
+        setting: Setting,
+        operation: Operation,
+        record: AppRecord | None,
+        protect: bool = False,
     ) -> None:
         self._ports = ports
         self._setting = setting
         self._operation = operation
         self._record = record
+        self._protect = protect  # what a new record says
         self._entry: JournalEntry | None = None
         self._opened: OpenOperation | None = None
         self._durable = False
@@ -260,7 +266,8 @@ class Course:
             confirmed=known.reply is not None,  # else an earlier run had it, and nobody has tried it
             unsettled_until=self._unsettled_until(),
         )
-        self._ports.store.write_record(AppRecord(self._operation.address, known.app, secret))
+        record = AppRecord(self._operation.address, known.app, secret, self._protect)
+        self._ports.store.write_record(record)
         return Event.WRITTEN
 
     def _unsettled_until(self) -> str | None:

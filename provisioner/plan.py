@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import Enum
 from graphlib import CycleError, TopologicalSorter
 
@@ -21,7 +22,10 @@ class ActionKind(Enum):
     REPLACE = "replace"  # the API has no update: delete, then create
     DELETE = "delete"
     ROTATE = "rotate"  # a new secret, and the old one dead at once
-    FORGET = "forget"  # gone from the API and from the manifest: only the record goes
+    FORGET = "forget"  # only the record goes
+    IMPORT = "import"  # an app that exists already is recorded; its secret is not held
+    MOVE = "move"  # only the address changes
+    PROTECT = "protect"  # only the record changes: whether it may be destroyed
     RESUME = "resume"  # an operation that an earlier run left open
     NOOP = "no-op"
 
@@ -34,7 +38,10 @@ class Reason(Enum):
     RECORDED_TWICE = (
         "because the same app is recorded at another address too, as after a move that was cut off"
     )
+    REMOVED = "because `removed` says so; the app stays in the API, its sealed secret goes with the record"
     REQUESTED = "as requested"
+    DUE = "because its secret is {age} old, and rotate_after is {limit}"
+    DRIFTED = "because its secret was rotated elsewhere: the sealed one is not the live one"
     UNSETTLED = "because an earlier rotation came through late: the sealed secret is not the live one"
     ANSWER_ON_DISK = "an earlier run got its secret and stopped; it is sealed in the journal"
     SEND_AGAIN = "an earlier run asked for it and got no answer; the API does not list it"
@@ -67,6 +74,11 @@ class Action:
     finding: Finding | None = None
     like: ActionKind | None = None  # what resuming an open operation comes to; None for closing it
     settles: bool = field(default=False, compare=False)  # nothing can be late any more: the record may say so
+    moved_from: Address | None = None  # where its record still is
+    protect: bool = False  # whether its record will say that it must not be destroyed
+    age: timedelta | None = field(default=None, compare=False)  # of the secret, where a rotation is due
+    limit: timedelta | None = None  # and what `rotate_after` says
+    import_id: str | None = None
 
     @property
     def shown_as(self) -> ActionKind | None:
@@ -88,9 +100,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """What stands in the way; while there is one, nothing is applied. Its texts are escaped."""
+    """What stands in the way; while there is one, nothing is applied. Its texts are escaped.
 
-    address: Address
+    `address` is None where it is about the plan as a whole.
+    """
+
+    address: Address | None
     summary: str
     detail: str
     hint: str
@@ -102,6 +117,16 @@ class Note:
 
     address: Address
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How an app is not as it was recorded; `app` is None where it was deleted."""
+
+    address: Address
+    before: App
+    app: App | None
+    changes: tuple[AttributeChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +146,23 @@ class Counts:
     change: int = 0
     destroy: int = 0
     forget: int = 0
+    imported: int = 0
+    move: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is reviewed and approved. `refreshed` is False where the API was not asked."""
+    """Everything that is reviewed and approved. `refreshed` is False where the API was not asked.
+
+    `complete` is False where some addresses were left out on request.
+    """
 
     actions: tuple[Action, ...]
     conflicts: tuple[Conflict, ...] = ()
     notes: tuple[Note, ...] = ()
+    drift: tuple[Drift, ...] = ()
     refreshed: bool = True
+    complete: bool = True
 
     @property
     def changes(self) -> tuple[Action, ...]:
@@ -198,14 +230,16 @@ class ApplyResult:
 
 
 def counts(actions: tuple[Action, ...]) -> Counts:
-    """Add up actions for a summary line."""
+    """Add up actions for a summary line. An open operation that is only closed is a change."""
     kinds = [action.shown_as for action in actions]
     replaced = kinds.count(ActionKind.REPLACE)
     return Counts(
         add=kinds.count(ActionKind.CREATE) + replaced,
-        change=kinds.count(ActionKind.ROTATE) + kinds.count(None),  # None: an open operation to be closed
+        change=sum(kinds.count(kind) for kind in (ActionKind.ROTATE, ActionKind.PROTECT, None)),
         destroy=kinds.count(ActionKind.DELETE) + replaced,
         forget=kinds.count(ActionKind.FORGET),
+        imported=kinds.count(ActionKind.IMPORT),
+        move=sum(action.moved_from is not None for action in actions),
     )
 
 

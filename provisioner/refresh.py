@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from provisioner.errors import PlanError
 from provisioner.model import App
 from provisioner.phases import Event
@@ -11,15 +13,17 @@ from provisioner.state import State
 from provisioner.text import escape
 
 
-def observe(api: OAuthAppsApi, prior: State, wanted: str | None = None) -> Observed:
-    """One list call, of the right organization; an app of ours that it lacks is asked for by id.
+def observe(
+    api: OAuthAppsApi, prior: State, wanted: str | None = None, named: Iterable[str] = ()
+) -> Observed:
+    """One list call, of the right organization; an app of ours, or `named`, that it lacks is asked for by id.
 
     An inactive app may be left out of the list; an active one may not.
     """
     listing = api.list_apps()
     check_organization(prior, listing.apps, wanted)
     listed = {app.id for app in listing.apps}
-    unlisted = [app_id for app_id in _ours(prior) if app_id not in listed]
+    unlisted = [app_id for app_id in dict.fromkeys([*_ours(prior), *named]) if app_id not in listed]
     found = {app_id: api.get_app(app_id) for app_id in unlisted}
     inactive = tuple(app for app in found.values() if app)
     for app in inactive:

@@ -42,11 +42,12 @@ class SealedSecret:
 
 @dataclass(frozen=True, slots=True)
 class AppRecord:
-    """One app of ours: as the API returned it, and its sealed secret."""
+    """One app of ours: as the API returned it, its sealed secret, and whether it must not be destroyed."""
 
     address: Address
     app: App
     secret: SealedSecret | None = None
+    protect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +77,28 @@ def header_from(data: bytes, where: str) -> Header:
 
 
 def record_to(record: AppRecord) -> bytes:
-    """`apps/<key>.json`: sorted keys, one value a line, so that a diff reads like a sentence."""
+    """`apps/<key>.json`: sorted keys, one value a line, so that a diff reads like a sentence.
+
+    `protect` stands only where it is true.
+    """
     secret = None if record.secret is None else asdict(record.secret)
     fields = {"format": FORMAT, "key": record.address.key, "object": asdict(record.app), "secret": secret}
-    return documents.dump(fields)
+    return documents.dump({**fields, **({"protect": True} if record.protect else {})})
 
 
 def record_from(data: bytes, where: str, key: str) -> AppRecord:
     """The other way. A record belongs to the key that its file is named after."""
-    document = documents.load(data, where, {"format", "key", "object", "secret"})
+    document = documents.load(data, where, {"format", "key", "object", "secret"}, {"protect"})
     if not KEY.fullmatch(key):
         refuse(where, f"it is not named after a key: {KEY_RULE}")
     if document["key"] != key:
         refuse(where, f"it says it is the record of another key than {quote(key, 80)}")
     secret = document["secret"]
     app = documents.app(document["object"], where)
-    return AppRecord(Address(key), app, None if secret is None else _secret(secret, where))
+    held = None if secret is None else _secret(secret, where)
+    return AppRecord(
+        Address(key), app, held, documents.flag(document.get("protect", False), where, "protect")
+    )
 
 
 def _secret(value: Any, where: str) -> SealedSecret:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from types import MappingProxyType
@@ -12,16 +13,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provisioner.desired import DesiredState, resolve
+from provisioner.consent import Choices, Consent
+from provisioner.desired import DesiredState, Policy, resolve
 from provisioner.errors import PlanError
 from provisioner.manifest import Source, load
 from provisioner.model import Address, App, AppSpec
 from provisioner.operation import Answer, OpenOperation, Operation, Sight, Step
 from provisioner.phases import START, Kind, Phase
 from provisioner.plan import Action, ActionKind, Counts, Observed, Plan, in_order
-from provisioner.planner import build
+from provisioner.planner import build, build_destruction
 from provisioner.recovery import Rules
 from provisioner.render.error_text import error_text
+from provisioner.render.plan_json import document
 from provisioner.render.plan_text import conflicts_text, plan_text
 from provisioner.state import AppRecord, Header, SealedSecret, State
 
@@ -29,6 +32,7 @@ CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
 REWRITE = "REWRITE_CASES" in os.environ  # after a deliberate change of words; read the diff
 EARLY = "Thu, 01 Jan 2026 00:00:00 GMT"
 LATE = "Thu, 01 Jan 2026 00:10:00 GMT"  # past the settle time of what was asked for EARLY
+OF_THE_RECORD = ("hint_of_secret", "unsettled_until", "made", "held_secret", "protect")
 HEADER = Header("lineage", "https://api.example", "org_1")
 
 
@@ -44,18 +48,24 @@ def app(key: str, **fields: Any) -> App:
         "is_active": True,
         "created_at": "2026-01-01T00:00:00Z",
     }
-    values |= {
-        name: value for name, value in fields.items() if name not in ("hint_of_secret", "unsettled_until")
-    }
+    values |= {name: value for name, value in fields.items() if name not in OF_THE_RECORD}
     values |= {name: tuple(values[name]) for name in ("redirect_uris", "scopes")}
     return App(**values)
 
 
-def record(key: str, held: App, hint: str | None = None, until: str | None = None) -> AppRecord:
-    made, hint = "2026-01-01T00:00:00Z", hint or held.client_secret_hint
-    origin = "rotate" if until else "create"
-    sealed = SealedSecret("sealed", hint, origin, f"op_{key}", made, unsettled_until=until)
-    return AppRecord(Address(key), held, sealed)
+def record(
+    key: str,
+    held: App,
+    hint_of_secret: str | None = None,
+    unsettled_until: str | None = None,
+    made: str = "2026-01-01T00:00:00Z",
+    held_secret: bool = True,
+    protect: bool = False,
+) -> AppRecord:
+    hint = hint_of_secret or held.client_secret_hint
+    origin = "rotate" if unsettled_until else "create"
+    sealed = SealedSecret("sealed", hint, origin, f"op_{key}", made, unsettled_until=unsettled_until)
+    return AppRecord(Address(key), held, sealed if held_secret else None, protect)
 
 
 def opened(
@@ -87,7 +97,7 @@ def world(case: dict[str, Any]) -> tuple[DesiredState, State, Observed | None]:
     recorded = {key: app(key, **fields) for key, fields in case["prior"].items()}
     records = {
         Address(key): record(
-            key, held, case["prior"][key].get("hint_of_secret"), case["prior"][key].get("unsettled_until")
+            key, held, **{name: value for name, value in case["prior"][key].items() if name in OF_THE_RECORD}
         )
         for key, held in recorded.items()
     }
@@ -106,27 +116,53 @@ def world(case: dict[str, Any]) -> tuple[DesiredState, State, Observed | None]:
 
 def planned(case: dict[str, Any]) -> Plan:
     manifest = load([Source("apps.yaml", case["manifest"].encode())], {})
-    return build(*world(case), Rules(manifest.recovery.auto, manifest.recovery.settle))
+    rules = Rules(manifest.recovery.auto, manifest.recovery.settle)
+    flags = case.get("flags", {})
+    addresses = {
+        name: frozenset(map(Address, flags.get(name, ()))) for name in ("replace", "target", "exclude")
+    }
+    consent = Consent().with_policy([*manifest.policy.allow, *flags.get("allow", ())])
+    choices = Choices(consent, **addresses, max_deletes=flags.get("max_deletes"))
+    return (build_destruction if flags.get("destroy") else build)(*world(case), rules, choices)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_the_plan_reads_as_in_the_case(path: Path) -> None:
     text = path.read_text()
     case = yaml.safe_load(text)
+    drawn: Any = None
     try:
         plan = planned(case)
+        drawn = document(plan)
         shown = plan_text(plan, ["age1reader (the manifest)"]) + conflicts_text(plan)
         assert "error" not in case
     except PlanError as error:
         assert case["error"] is True
         shown = error_text(error)
     if REWRITE:
-        head = text[: text.index("expect: |")]
-        path.write_text(
-            head + "expect: |\n" + "".join(f"  {line}".rstrip() + "\n" for line in shown.splitlines())
-        )
+        path.write_text(text[: text.index("expect: |")] + _expected(shown, drawn))
         return
     assert shown.rstrip("\n") == case["expect"].rstrip("\n")
+    assert drawn == (json.loads(case["json"]) if "json" in case else None)
+
+
+def _expected(shown: str, drawn: Any) -> str:
+    """What a case ends in: the text, and the document with one entry a line."""
+    blocks = [f"expect: |\n{_indented(shown)}"]
+    if drawn is not None:
+        lines = [f"{json.dumps(name)}: {_spread(value)}" for name, value in drawn.items()]
+        blocks.append("json: |\n" + _indented("{\n" + ",\n".join(lines) + "\n}"))
+    return "".join(blocks)
+
+
+def _spread(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value)
+    return "[\n" + ",\n".join("  " + json.dumps(item) for item in value) + "\n]"
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}".rstrip() + "\n" for line in text.splitlines())
 
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])
@@ -145,7 +181,7 @@ def wants(draw: st.DrawFn) -> DesiredState:
         Address(key): AppSpec(name, tuple(sorted(draw(URI_SETS))), draw(SCOPES))
         for key, name in zip(keys, names, strict=True)
     }
-    return DesiredState(specs, {})
+    return DesiredState(specs, {}, policy=Policy(max_deletes=9))
 
 
 def applied(plan: Plan, prior: State, serial: int) -> tuple[State, Observed]:

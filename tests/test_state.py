@@ -93,6 +93,7 @@ DOCUMENTS = {
     "record-of-a-rotation-that-is-not-settled": Document(
         replace(RECORD, secret=UNSETTLED), record_to, record_at(KEY)
     ),
+    "record-that-is-protected": Document(replace(RECORD, protect=True), record_to, record_at(KEY)),
     "record-without-a-secret": Document(AppRecord(Address("a"), APP), record_to, record_at("a")),
     "record-with-a-name-that-acts": Document(AppRecord(Address("a"), HIDDEN), record_to, record_at("a")),
     "operation-create": Document(CREATE, operation_to, operation_from),

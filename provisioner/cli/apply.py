@@ -6,17 +6,25 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from provisioner.cli.options import allow_option, lock_option, manifest_options, no_color_option
+from provisioner.cli.options import (
+    Asked,
+    approve_option,
+    choice_options,
+    destroy_option,
+    lock_option,
+    manifest_options,
+    no_color_option,
+    parallelism_option,
+)
 from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_UNFINISHED, PlanError
 
 if TYPE_CHECKING:
-    from provisioner.cli.planning import Consent
     from provisioner.cli.workspace import Readers, Workspace
+    from provisioner.consent import Consent
     from provisioner.plan import ApplyResult, Observed, Plan
     from provisioner.ports import OAuthAppsApi
     from provisioner.state import State
@@ -24,15 +32,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @manifest_options
-@click.option("--auto-approve", is_flag=True, help="Do not ask. What destroys still needs --allow.")
-@allow_option
-@click.option(
-    "--parallelism",
-    default=10,
-    show_default=True,
-    type=click.IntRange(1, 100),
-    help="Creates at the same time.",
-)
+@approve_option
+@destroy_option
+@choice_options
+@parallelism_option
 @lock_option
 @no_color_option
 def command(
@@ -40,7 +43,8 @@ def command(
     variables: Sequence[str],
     var_files: Sequence[str],
     auto_approve: bool,
-    allowed: Sequence[str],
+    destroy: bool,
+    asked: Asked,
     parallelism: int,
     lock_timeout: float,
     no_color: bool,
@@ -50,24 +54,39 @@ def command(
     Each client secret is sealed to its readers and recorded before anything else happens to it. What an
     earlier run left unfinished is part of the plan, and finished first.
     """
-    from provisioner.cli.planning import consent_from, planned
+    manifest = (files, variables, var_files)
+    return start(manifest, asked, destroy, auto_approve, parallelism, lock_timeout, no_color)
+
+
+def start(
+    manifest: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    asked: Asked,
+    destroy: bool,
+    auto_approve: bool,
+    parallelism: int,
+    lock_timeout: float,
+    no_color: bool,
+) -> int:
+    """An apply, whichever command began it."""
+    from provisioner.cli.planning import choices_from, planner
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
 
-    consent = consent_from(allowed)
-    workspace = open_workspace(files, variables, var_files)
+    choices = choices_from(asked)
+    workspace = open_workspace(*manifest)
     stop = threading.Event()
     with connect(workspace, parallelism, stop.wait) as api:
         job = Job(
             workspace,
             api,
-            partial(planned, workspace, consent),
-            consent,
+            planner(workspace, choices, destroy),
+            choices.consent.with_policy(workspace.desired.policy.allow),
             readers(workspace),
             base_url(workspace),
             parallelism,
             lock_timeout,
             False if no_color else workspace.settings.colour,
             stop,
+            destroy,
         )
         return apply_approved(job) if auto_approve else apply_asked(job)
 
@@ -86,6 +105,7 @@ class Job:
     lock_timeout: float
     colour: bool | None
     stop: threading.Event
+    destroy: bool = False
 
     def look(self) -> tuple[State, Plan, Observed, float]:
         """The state, one list call, the plan, and when that began (seconds of a steady clock)."""
@@ -108,23 +128,23 @@ def apply_approved(job: Job) -> int:
         show(job, plan)
         if not plan.changes or plan.conflicts:
             settle(plan, job.workspace.store)
-            return nothing(plan)
+            return nothing(job, plan)
         check_consent(job, plan)
         return run(job, prior, plan, observed, began)
 
 
 def apply_asked(job: Job) -> int:
     """The prompt first, then the lock and the plan once more, which must still be the one shown."""
-    from provisioner.apply import settle
+    from provisioner.apply import outdated, settle
 
     _, plan, _, _ = job.look()
     show(job, plan)
     if not plan.changes or plan.conflicts:
-        if any(action.settles for action in plan.actions):
+        if outdated(plan):
             with job.workspace.store.lock("apply", job.lock_timeout):
                 settle(job.look()[1], job.workspace.store)
-        return nothing(plan)
-    if not confirmed(plan):
+        return nothing(job, plan)
+    if not confirmed(job, plan):
         return EXIT_ERROR
     with job.workspace.store.lock("apply", job.lock_timeout):
         prior, again, observed, began = job.look()
@@ -147,14 +167,16 @@ def show(job: Job, plan: Plan) -> None:
         complain(conflicts_text(plan))
 
 
-def nothing(plan: Plan) -> int:
+def nothing(job: Job, plan: Plan) -> int:
     """There is nothing to do, or nothing that may be done."""
     from provisioner.cli.output import complain, say
+    from provisioner.plan import ApplyResult
+    from provisioner.render.apply_text import ending
 
     if plan.conflicts:
         complain("Nothing was applied.")
         return EXIT_ERROR
-    say("\nApply complete! Resources: 0 added, 0 changed, 0 destroyed.")
+    say("\n" + ending(ApplyResult(()), job.destroy).rstrip())
     return 0
 
 
@@ -172,14 +194,14 @@ def check_consent(job: Job, plan: Plan) -> None:
         )
 
 
-def confirmed(plan: Plan) -> bool:
+def confirmed(job: Job, plan: Plan) -> bool:
     """Ask; only the literal yes will do."""
     from provisioner.cli.output import say
     from provisioner.plan import ActionKind
 
     destroyed = [str(action.address) for action in plan.actions if action.destroys]
     rotated = [str(action.address) for action in plan.actions if action.shown_as is ActionKind.ROTATE]
-    say("\nDo you want to do this?")
+    say("\nDo you really want to destroy all of them?" if job.destroy else "\nDo you want to do this?")
     if destroyed:
         say(f"  The client ids and tokens of {', '.join(destroyed)} stop working, for good.")
     if rotated:
@@ -210,7 +232,7 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
         result = apply(approved, ports, job.parallelism, report, job.stop)
         settle(plan, store)
     tell = say if result.done else complain
-    tell("\n" + ending(result).rstrip())
+    tell("\n" + ending(result, job.destroy).rstrip())
     return exit_status(result)
 
 

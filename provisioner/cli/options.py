@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import click
@@ -32,12 +34,72 @@ def manifest_options(command: Command) -> Command:
     return command
 
 
-allow_option = click.option(
-    "--allow",
-    "allowed",
-    multiple=True,
-    metavar="CLASS[:ADDRESS]",
-    help="Consent to a class of changes: delete, replace, rotate or recreate-all; repeatable.",
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a command line asks of a plan, as it was typed."""
+
+    allowed: Sequence[str] = ()
+    replaced: Sequence[str] = ()
+    targets: Sequence[str] = ()
+    excluded: Sequence[str] = ()
+    max_deletes: int | None = None
+
+
+def choice_options(command: Command) -> Command:
+    """--allow, --replace, --target, --exclude and --max-deletes, which the command gets as `asked`."""
+
+    @wraps(command)
+    def packed(
+        *,
+        allowed: Sequence[str],
+        replaced: Sequence[str],
+        targets: Sequence[str],
+        excluded: Sequence[str],
+        max_deletes: int | None,
+        **others: Any,
+    ) -> Any:
+        return command(asked=Asked(allowed, replaced, targets, excluded, max_deletes), **others)
+
+    chosen: Command = packed
+    for option in (
+        click.option(
+            "--max-deletes",
+            type=click.IntRange(0),
+            metavar="N",
+            help="How many apps may be destroyed or replaced at most, instead of policy.max_deletes.",
+        ),
+        _addresses("--exclude", "excluded", "Leave this address out"),
+        _addresses("--target", "targets", "Plan this address only, and what must free its name first"),
+        _addresses("--replace", "replaced", "Replace this app though nothing differs"),
+        click.option(
+            "--allow",
+            "allowed",
+            multiple=True,
+            metavar="CLASS[:ADDRESS]",
+            help="Consent to a class of changes: delete, replace, rotate or recreate-all; repeatable.",
+        ),
+    ):
+        chosen = option(chosen)
+    return chosen
+
+
+def _addresses(flag: str, name: str, text: str) -> Callable[[Command], Command]:
+    return click.option(flag, name, multiple=True, metavar="ADDRESS", help=f"{text}; repeatable.")
+
+
+detailed_option = click.option(
+    "--detailed-exitcode", is_flag=True, help="Exit 2 where there is something to be done about it."
+)
+destroy_option = click.option("--destroy", is_flag=True, help="The plan that destroys every recorded app.")
+parallelism_option = click.option(
+    "--parallelism",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Creates at the same time.",
+)
+approve_option = click.option(
+    "--auto-approve", is_flag=True, help="Do not ask. What destroys or rotates still needs --allow."
 )
 
 

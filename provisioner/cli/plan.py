@@ -6,15 +6,23 @@ from collections.abc import Sequence
 
 import click
 
-from provisioner.cli.options import allow_option, manifest_options, no_color_option
+from provisioner.cli.options import (
+    Asked,
+    choice_options,
+    destroy_option,
+    detailed_option,
+    manifest_options,
+    no_color_option,
+)
 from provisioner.errors import EXIT_CHANGES, EXIT_ERROR
 
 
 @click.command()
 @manifest_options
 @click.option("--refresh/--no-refresh", default=True, help="Ask the API what exists (default), or do not.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
-@allow_option
+@detailed_option
+@destroy_option
+@choice_options
 @no_color_option
 def command(  # one parameter an option
     files: Sequence[str],
@@ -22,7 +30,8 @@ def command(  # one parameter an option
     var_files: Sequence[str],
     refresh: bool,
     detailed_exitcode: bool,
-    allowed: Sequence[str],
+    destroy: bool,
+    asked: Asked,
     no_color: bool,
 ) -> int:
     """Show what apply would do. Writes nothing and takes no lock.
@@ -30,20 +39,17 @@ def command(  # one parameter an option
     With --no-refresh it needs no token and no network, and says that drift was not looked for.
     """
     from provisioner.cli.output import complain, say_painted  # --help needs none of these
-    from provisioner.cli.planning import consent_from, look, planned, rules
+    from provisioner.cli.planning import choices_from, look, planner
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
-    from provisioner.planner import build
     from provisioner.render.plan_text import conflicts_text, plan_text
 
-    consent = consent_from(allowed)
+    choices = choices_from(asked)
     workspace = open_workspace(files, variables, var_files)
-    prior = workspace.store.read()
+    prior, observed = workspace.store.read(), None
     if refresh:
         with connect(workspace) as api:
             observed = look(workspace, api, prior, base_url(workspace))
-        plan = planned(workspace, consent, prior, observed)
-    else:
-        plan = build(workspace.desired, prior, None, rules(workspace))
+    plan = planner(workspace, choices, destroy)(prior, observed)
     say_painted(plan_text(plan, readers(workspace).lines()), False if no_color else workspace.settings.colour)
     if plan.conflicts:
         complain(conflicts_text(plan))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from provisioner.cli.options import Asked
 from provisioner.cli.workspace import Workspace
+from provisioner.consent import CLASSES, Choices, Consent
 from provisioner.errors import UsageError
 from provisioner.model import Address
-from provisioner.plan import Action, ActionKind, Observed, Plan
-from provisioner.planner import build
+from provisioner.plan import Observed, Plan
+from provisioner.planner import build, build_destruction
 from provisioner.ports import OAuthAppsApi
 from provisioner.recovery import Rules
 from provisioner.refresh import check_base_url, check_not_emptied, observe
@@ -18,32 +20,17 @@ from provisioner.state import Header, State
 from provisioner.text import quote
 
 RECREATE_ALL = "recreate-all"
-_CLASSES = {"delete": ActionKind.DELETE, "replace": ActionKind.REPLACE, "rotate": ActionKind.ROTATE}
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """What was agreed to by name: classes of action, each for one address or for all (None)."""
-
-    agreed: frozenset[tuple[ActionKind, Address | None]] = frozenset()
-    recreate_all: bool = False
-
-    def missing(self, actions: Iterable[Action]) -> tuple[Action, ...]:
-        """The actions that need consent and have none."""
-        return tuple(action for action in actions if action.needs_consent and not self._agrees_to(action))
-
-    def _agrees_to(self, action: Action) -> bool:
-        kind = action.shown_as
-        return any(agreed is kind and address in (None, action.address) for agreed, address in self.agreed)
-
-    def check_addresses(self, plan: Plan) -> None:
-        """An address that is neither in the manifest nor in the state is a slip of the pen."""
-        known = {action.address for action in plan.actions}
-        for _, address in self.agreed:
-            if address is not None and address not in known:
-                raise UsageError(
-                    f"--allow names {address}, which is neither in the manifest nor in the state"
-                )
+def choices_from(asked: Asked) -> Choices:
+    """What the flags say; what is not understood stops the run."""
+    return Choices(
+        consent_from(asked.allowed),
+        _addresses(asked.replaced),
+        _addresses(asked.targets),
+        _addresses(asked.excluded),
+        asked.max_deletes,
+    )
 
 
 def consent_from(allowed: Sequence[str]) -> Consent:
@@ -53,28 +40,41 @@ def consent_from(allowed: Sequence[str]) -> Consent:
         if text == RECREATE_ALL:
             continue
         name, colon, address = text.partition(":")
-        if name not in _CLASSES:
-            known = ", ".join([*_CLASSES, RECREATE_ALL])
+        if name not in CLASSES:
+            known = ", ".join([*CLASSES, RECREATE_ALL])
             raise UsageError(
                 f"--allow does not know {quote(text, 80)}", f"It takes {known}, or CLASS:ADDRESS."
             )
-        agreed.add((_CLASSES[name], Address.parse(address) if colon else None))
+        agreed.add((CLASSES[name], Address.parse(address) if colon else None))
     return Consent(frozenset(agreed), RECREATE_ALL in allowed)
+
+
+def _addresses(texts: Sequence[str]) -> frozenset[Address]:
+    return frozenset(map(Address.parse, texts))
 
 
 def look(workspace: Workspace, api: OAuthAppsApi, prior: State, base_url: str) -> Observed:
     """One list call, of the tenant that the state was made for."""
     check_base_url(prior, base_url)
-    return observe(api, prior, workspace.manifest.provider.organization_id)
+    imports = workspace.desired.imports.items()
+    named = [app_id for address, app_id in imports if address not in prior.records]
+    return observe(api, prior, workspace.manifest.provider.organization_id, named)
 
 
-def planned(workspace: Workspace, consent: Consent, prior: State, observed: Observed) -> Plan:
-    """The plan of the whole manifest."""
-    plan = build(workspace.desired, prior, observed, rules(workspace))
-    if not consent.recreate_all:
-        check_not_emptied(plan, prior, observed)
-    consent.check_addresses(plan)
-    return plan
+def planner(
+    workspace: Workspace, choices: Choices, destroy: bool
+) -> Callable[[State, Observed | None], Plan]:
+    """What makes the plan: of the whole manifest, or the one that destroys everything."""
+    agreed = choices.consent.with_policy(workspace.desired.policy.allow)
+    chosen, of = replace(choices, consent=agreed), build_destruction if destroy else build
+
+    def planned(prior: State, observed: Observed | None) -> Plan:
+        plan = of(workspace.desired, prior, observed, rules(workspace), chosen)
+        if observed is not None and not choices.consent.recreate_all:
+            check_not_emptied(plan, prior, observed)
+        return plan
+
+    return planned
 
 
 def rules(workspace: Workspace) -> Rules:

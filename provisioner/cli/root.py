@@ -18,6 +18,8 @@ COMMANDS = {
     "validate": ("validate", "Check the manifest, without the network."),
     "plan": ("plan", "Show what apply would do."),
     "apply": ("apply", "Create, replace and delete apps as the manifest says; seal their secrets."),
+    "destroy": ("destroy", "Destroy every app in the state."),
+    "drift": ("drift", "Show what was changed outside of provisioner."),
     "import": ("import_", "Take an app that exists already into the state."),
     "rotate": ("rotate", "Give apps new secrets; the present ones stop working at once."),
     "verify": ("verify", "Prove that the stored secrets are the live ones."),

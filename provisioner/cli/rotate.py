@@ -32,8 +32,8 @@ def command(
     one is there. The first rotation that gets no answer stops the others; the next apply finishes it.
     """
     from provisioner.cli.apply import Job, apply_approved, apply_asked
-    from provisioner.cli.planning import Consent
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
+    from provisioner.consent import Consent
     from provisioner.model import Address
     from provisioner.plan import ActionKind
     from provisioner.planner import build_rotation

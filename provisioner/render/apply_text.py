@@ -11,6 +11,9 @@ _DOING = {
     ActionKind.ROTATE: ("Rotating", "Rotation"),
     ActionKind.DELETE: ("Destroying", "Destruction"),
     ActionKind.FORGET: ("Forgetting", "Removal from the state"),
+    ActionKind.IMPORT: ("Importing", "Import"),
+    ActionKind.MOVE: ("Moving", "Move"),
+    ActionKind.PROTECT: ("Updating the record", "Update of the record"),
     ActionKind.RESUME: ("Resuming", "Completion of the earlier run"),
 }
 
@@ -36,11 +39,14 @@ def _id(action: Action) -> str:
     return f" [id={action.record.app.id}]" if action.record and action.destroys else ""
 
 
-def ending(result: ApplyResult) -> str:
+def ending(result: ApplyResult, destroy: bool = False) -> str:
     """`Apply complete! …`, or what is left and what to type next."""
     counts = result.counts
-    done = f"{counts.add} added, {counts.change} changed, {counts.destroy} destroyed."
+    imported = f"{counts.imported} imported, " if counts.imported else ""
+    done = f"{imported}{counts.add} added, {counts.change} changed, {counts.destroy} destroyed."
     undone = [item for item in result.results if item.status is not Status.DONE]
+    if not undone and destroy:
+        return f"Destroy complete! Resources: {counts.destroy} destroyed.\n"
     if not undone:
         return f"Apply complete! Resources: {done}\n"
     lines = [

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from provisioner.model import App, AppSpec
 from provisioner.plan import Action, ActionKind, Conflict, Counts, Plan, Reason
+from provisioner.render.attributes import changed, line, members, merged
+from provisioner.render.drift_text import drift_lines
+from provisioner.render.lengths import length
 from provisioner.text import quote
 
 _SYMBOLS: Mapping[ActionKind | None, tuple[str, str]] = {
@@ -14,6 +17,9 @@ _SYMBOLS: Mapping[ActionKind | None, tuple[str, str]] = {
     ActionKind.DELETE: ("-", "destroy"),
     ActionKind.ROTATE: ("~", "update in place"),
     ActionKind.FORGET: (".", "forget"),
+    ActionKind.IMPORT: ("=", "import"),
+    ActionKind.MOVE: (">", "move"),
+    ActionKind.PROTECT: ("~", "update in place"),
     None: ("~", "update in place"),
 }
 _PHRASES: Mapping[ActionKind | None, str] = {
@@ -22,6 +28,8 @@ _PHRASES: Mapping[ActionKind | None, str] = {
     ActionKind.DELETE: "will be destroyed",
     ActionKind.ROTATE: "will have its secret rotated",
     ActionKind.FORGET: "will be forgotten",
+    ActionKind.IMPORT: "will be imported",
+    ActionKind.PROTECT: "will be updated in the state only",
     None: "has an open operation, which will be looked after",
 }
 _RESUMED: Mapping[Reason | None, str] = {
@@ -30,9 +38,10 @@ _RESUMED: Mapping[Reason | None, str] = {
     Reason.NOT_SETTLED: "is left open",
     Reason.WHOSE: "is left open",
 }
+# Scopes are documented as not enforced yet; when they are, this line and its use go.
+SCOPES_ONLY = "only the scopes differ, and Meteroid does not enforce scopes today: it has no effect but this"
 _UNKNOWN = "(known after apply)"
 _SENSITIVE = "(sensitive value)"
-_WIDTH = 13  # of the longest attribute name
 
 
 def plan_text(plan: Plan, readers: Iterable[str] = ()) -> str:
@@ -45,13 +54,20 @@ def plan_text(plan: Plan, readers: Iterable[str] = ()) -> str:
 
 def summary(counts: Counts, lead: str = "Plan: ") -> str:
     """`Plan: 1 to add, 0 to change, 0 to destroy.`, word for word what tools match."""
-    forget = f", {counts.forget} to forget" if counts.forget else ""
-    return f"{lead}{counts.add} to add, {counts.change} to change, {counts.destroy} to destroy{forget}."
+    imported = f"{counts.imported} to import, " if counts.imported else ""
+    state_only = "".join(
+        f", {count} to {what}" for count, what in ((counts.forget, "forget"), (counts.move, "move")) if count
+    )
+    risky = f"{counts.add} to add, {counts.change} to change, {counts.destroy} to destroy"
+    return f"{lead}{imported}{risky}{state_only}."
 
 
 def _lines(plan: Plan, readers: tuple[str, ...]) -> Iterator[str]:
     if not plan.refreshed:
         yield "Drift was not looked for: the API was not asked (--no-refresh).\n"
+    if not plan.complete:
+        yield "The plan is a part of what the manifest says: --target or --exclude leaves the rest out.\n"
+    yield from drift_lines(plan.drift)
     for note in plan.notes:
         yield f"Warning: {note.address}: {note.text}\n"
     changes = plan.changes
@@ -69,6 +85,22 @@ def _lines(plan: Plan, readers: tuple[str, ...]) -> Iterator[str]:
         yield from _who_can_read(readers)
     if not plan.conflicts:
         yield summary(plan.counts)
+        yield from _risk(changes)
+
+
+def _risk(changes: tuple[Action, ...]) -> Iterator[str]:
+    """What hurts, counted apart: replacements and deletions, and secrets that stop working."""
+    destroyed = [action.shown_as for action in changes if action.destroys]
+    replaced = destroyed.count(ActionKind.REPLACE)
+    rotated = sum(action.shown_as is ActionKind.ROTATE for action in changes)
+    if destroyed:
+        gone = len(destroyed) - replaced
+        yield (
+            f"Cut off: {len(destroyed)} ({replaced} replaced, {gone} destroyed for good). "
+            "Client ids stop working, tokens are revoked, accounts must consent again."
+        )
+    if rotated:
+        yield f"Rotated: {rotated}. Each present secret stops working before the new one can be in use."
 
 
 def _legend(changes: tuple[Action, ...]) -> Iterator[str]:
@@ -84,7 +116,7 @@ def _symbol(action: Action) -> tuple[str, str]:
 
 
 def _block(action: Action) -> Iterator[str]:
-    yield f"  # {action.address} {_RESUMED.get(action.reason) or _PHRASES[action.shown_as]}"
+    yield f"  # {_headline(action)}"
     yield from (f"  # ({reason})" for reason in _reasons(action))
     body = list(_body(action))
     if body:
@@ -92,6 +124,14 @@ def _block(action: Action) -> Iterator[str]:
         yield from body
         yield "    }"
     yield ""
+
+
+def _headline(action: Action) -> str:
+    if action.kind is ActionKind.MOVE:
+        return f"{action.moved_from} has moved to {action.address}"
+    if action.kind is ActionKind.REPLACE and action.reason is Reason.REQUESTED:
+        return f"{action.address} will be replaced, as requested"
+    return f"{action.address} {_RESUMED.get(action.reason) or _PHRASES[action.shown_as]}"
 
 
 def _body(action: Action) -> Iterator[str]:
@@ -102,20 +142,30 @@ def _body(action: Action) -> Iterator[str]:
             return _replaced(action)
         case ActionKind.DELETE | ActionKind.FORGET:
             return _gone(action)
-        case ActionKind.ROTATE:
-            return _rotated(action)
+        case ActionKind.ROTATE | ActionKind.MOVE | ActionKind.PROTECT:
+            return _kept(action)
+        case ActionKind.IMPORT if action.observed:
+            return _imported(action.observed)
         case _:
             return iter(())
 
 
 def _reasons(action: Action) -> Iterator[str]:
-    if action.reason:
-        yield action.reason.value.format(key=action.address.key)
+    if action.reason and not (action.kind is ActionKind.REPLACE and action.reason is Reason.REQUESTED):
+        yield action.reason.value.format(
+            key=action.address.key, age=length(action.age), limit=length(action.limit)
+        )
+    if action.moved_from and action.kind is not ActionKind.MOVE:
+        yield f"moved from {action.moved_from}"
     if action.destroys:
         yield "its client id stops working, its tokens are revoked, connected accounts must consent again"
+    if action.kind is ActionKind.REPLACE and [change.name for change in action.changes] == ["scopes"]:
+        yield SCOPES_ONLY
     rotated = action.shown_as is ActionKind.ROTATE and action.reason is not Reason.ANSWER_ON_DISK
     if rotated or action.reason is Reason.TAKE_OVER:
         yield "its present secret stops working at once, and the new one is sealed to its readers"
+    if action.kind is ActionKind.IMPORT:
+        yield f"from {quote(action.import_id or '', 80)}; nothing is changed in the API"
     for address in sorted(action.after):
         yield f"after {address}, which has its name now"
 
@@ -124,13 +174,15 @@ def _created(action: Action) -> Iterator[str]:
     app = action.observed if action.kind is ActionKind.RESUME else None
     if action.spec is None:
         return
-    yield _line("+", "client_id", quote(app.client_id) if app else _UNKNOWN)
-    yield _line("+", "client_secret", _SENSITIVE)
-    yield _line("+", "id", quote(app.id) if app else _UNKNOWN)
-    yield _line("+", "name", quote(action.spec.name))
-    yield from _set("+", "redirect_uris", ((uri, "+") for uri in sorted(action.spec.redirect_uris)))
+    yield line("+", "client_id", quote(app.client_id) if app else _UNKNOWN)
+    yield line("+", "client_secret", _SENSITIVE)
+    yield line("+", "id", quote(app.id) if app else _UNKNOWN)
+    yield line("+", "name", quote(action.spec.name))
+    if action.protect:
+        yield line("+", "protect", "true")
+    yield from members("+", "redirect_uris", ((uri, "+") for uri in sorted(action.spec.redirect_uris)))
     if action.spec.scopes is not None:
-        yield from _set("+", "scopes", ((scope, "+") for scope in sorted(action.spec.scopes)))
+        yield from members("+", "scopes", ((scope, "+") for scope in sorted(action.spec.scopes)))
 
 
 def _replaced(action: Action) -> Iterator[str]:
@@ -138,17 +190,17 @@ def _replaced(action: Action) -> Iterator[str]:
     if spec is None:
         return
     changed = {change.name for change in action.changes}
-    yield _line("~", "client_id", f"{quote(app.client_id)} -> {_UNKNOWN}")
-    yield _line("~", "client_secret", _SENSITIVE)
-    yield _line("~", "id", f"{quote(app.id)} -> {_UNKNOWN}")
+    yield line("~", "client_id", f"{quote(app.client_id)} -> {_UNKNOWN}")
+    yield line("~", "client_secret", _SENSITIVE)
+    yield line("~", "id", f"{quote(app.id)} -> {_UNKNOWN}")
     if "name" in changed:
-        yield _line("~", "name", f"{quote(app.name)} -> {quote(spec.name)} # forces replacement")
+        yield line("~", "name", f"{quote(app.name)} -> {quote(spec.name)} # forces replacement")
     else:
-        yield _line(" ", "name", quote(app.name))
+        yield line(" ", "name", quote(app.name))
     for name, before, after in _sets(app, spec):
         marked = "~" if name in changed else " "
-        yield from _set(
-            marked, name, _merged(before, after), " # forces replacement" if name in changed else ""
+        yield from members(
+            marked, name, merged(before, after), " # forces replacement" if name in changed else ""
         )
 
 
@@ -156,16 +208,32 @@ def _gone(action: Action) -> Iterator[str]:
     app, deleted = _present(action), action.shown_as is ActionKind.DELETE
     symbol, ending = ("-", " -> null") if deleted else (".", "")
     for name, value in (("client_id", app.client_id), ("id", app.id), ("name", app.name)):
-        yield _line(symbol, name, quote(value) + ending)
+        yield line(symbol, name, quote(value) + ending)
     for name, values in (("redirect_uris", app.redirect_uris), ("scopes", app.scopes)):
-        yield from _set(symbol, name, ((value, symbol) for value in sorted(values)), after=ending)
+        yield from members(symbol, name, ((value, symbol) for value in sorted(values)), after=ending)
 
 
-def _rotated(action: Action) -> Iterator[str]:
+def _kept(action: Action) -> Iterator[str]:
     app = _present(action)
-    yield _line(" ", "client_id", quote(app.client_id))
-    yield _line("~", "client_secret", _SENSITIVE)
-    yield _line(" ", "id", quote(app.id))
+    yield line(" ", "client_id", quote(app.client_id))
+    if action.shown_as is ActionKind.ROTATE:
+        yield line("~", "client_secret", _SENSITIVE)
+    yield line(" ", "id", quote(app.id))
+    yield from _protection(action)
+
+
+def _imported(app: App) -> Iterator[str]:
+    for name, value in (("client_id", app.client_id), ("id", app.id), ("name", app.name)):
+        yield line(" ", name, quote(value))
+    for name, values in (("redirect_uris", app.redirect_uris), ("scopes", app.scopes)):
+        yield from members(" ", name, ((value, " ") for value in sorted(values)))
+
+
+def _protection(action: Action) -> Iterator[str]:
+    """Only where it changes: kept in the state, not in the API."""
+    before = action.record.protect if action.record else False
+    if action.protect != before:
+        yield from changed("protect", str(before).lower(), str(action.protect).lower())
 
 
 def _present(action: Action) -> App:
@@ -185,27 +253,6 @@ def _sets(app: App, spec: AppSpec) -> Iterator[tuple[str, frozenset[str], frozen
     yield "redirect_uris", frozenset(app.redirect_uris), frozenset(spec.redirect_uris)
     if spec.scopes is not None:
         yield "scopes", frozenset(app.scopes), frozenset(spec.scopes)
-
-
-def _merged(before: frozenset[str], after: frozenset[str]) -> Iterator[tuple[str, str]]:
-    for value in sorted(before | after):
-        yield value, " " if value in before and value in after else "-" if value in before else "+"
-
-
-def _line(symbol: str, name: str, value: str) -> str:
-    return f"      {symbol} {name:<{_WIDTH}} = {value}"
-
-
-def _set(
-    symbol: str, name: str, elements: Iterable[tuple[str, str]], comment: str = "", after: str = ""
-) -> Iterator[str]:
-    shown = [f"          {mark} {quote(value)}," for value, mark in elements]
-    if not shown:
-        yield _line(symbol, name, "[]" + after + comment)
-        return
-    yield _line(symbol, name, "[" + comment)
-    yield from shown
-    yield "        ]" + after
 
 
 def _seals(action: Action) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from provisioner.sandbox.world import Commit, OAuthApp, World, utc_now
 
-APPLY = ("apply", "--auto-approve", "--allow", "replace", "--allow", "delete", "--allow", "rotate")
+APPLY = ("apply", "--auto-approve", "--allow", "replace", "--allow", "delete")
 RECREATE = ("--allow", "recreate-all")
 ROTATE = ("rotate", "one", "--auto-approve")
 UNSETTLED = timedelta(minutes=5)  # longer than any point takes
