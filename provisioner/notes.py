@@ -45,7 +45,7 @@ def _of_its_secret(action: Action, record: AppRecord, app: App, world: World) ->
     key = action.address.key
     stays = action.kind in _STAYS and world.refreshed
     if record.secret is None:
-        if action.kind is not ActionKind.ROTATE:
+        if action.kind in _STAYS:
             yield f"its secret is not held; `provisioner rotate {key}` gives it one"
     elif stays and rotated_elsewhere(record, app):
         yield (

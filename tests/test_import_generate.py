@@ -384,8 +384,8 @@ def test_where_there_is_no_app_at_all_that_is_said(provisioner, sandbox) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--generate", "one"], "--generate takes no ADDRESS and no APP_ID"),
-        (["--generate", "one", "app_1"], "--generate takes no ADDRESS and no APP_ID"),
+        (["--generate", "one"], "--generate takes no ADDRESS, no APP_ID"),
+        (["--generate", "one", "app_1"], "--generate takes no ADDRESS, no APP_ID"),
         ([], "provisioner import ADDRESS APP_ID"),
         (["one"], "provisioner import --generate"),
     ],

@@ -51,7 +51,7 @@ def test_every_command_of_the_readme_works_in_the_order_it_is_shown(tmp_path, to
 
 
 def test_detailed_exitcode_gives_2_where_there_are_changes(provisioner, sandbox) -> None:
-    (line,) = (line for line in SHELL if "--detailed-exitcode" in line)
+    (line,) = (line for line in SHELL if "plan --detailed-exitcode" in line)
     assert re.search(r"^\| 2 \| only `plan --detailed-exitcode`", README, re.MULTILINE)
     provisioner("init")
     command = shlex.split(line)[1:]

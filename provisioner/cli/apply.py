@@ -182,8 +182,11 @@ def nothing(job: Job, plan: Plan) -> int:
 
 def check_consent(job: Job, plan: Plan) -> None:
     """With --auto-approve what destroys must have been agreed to by name."""
+    from provisioner.cli.output import say
+
     missing = job.consent.missing(plan.actions)
     if missing:
+        say("")
         allows = " ".join(
             f"--allow {action.shown_as.value}:{action.address.key}" for action in missing if action.shown_as
         )

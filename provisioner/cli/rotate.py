@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from provisioner.cli.options import lock_option, manifest_options, no_color_option
+
+if TYPE_CHECKING:
+    from provisioner.cli.workspace import Workspace
 
 
 @click.command()
@@ -31,15 +35,25 @@ def command(
     The API has no overlap: the present secret stops working at once, and whoever uses it is out until the new
     one is there. The first rotation that gets no answer stops the others; the next apply finishes it.
     """
+    from provisioner.cli.workspace import open_workspace
+
+    return rotate(
+        open_workspace(files, variables, var_files), addresses, auto_approve, lock_timeout, no_color
+    )
+
+
+def rotate(
+    workspace: Workspace, addresses: Sequence[str], auto_approve: bool, lock_timeout: float, no_color: bool
+) -> int:
+    """An apply of nothing but the rotations of these addresses."""
     from provisioner.cli.apply import Job, apply_approved, apply_asked
-    from provisioner.cli.workspace import base_url, connect, open_workspace, readers
+    from provisioner.cli.workspace import base_url, connect, readers
     from provisioner.consent import Consent
     from provisioner.model import Address
     from provisioner.plan import ActionKind
     from provisioner.planner import build_rotation
 
     wanted = list(dict.fromkeys(Address.parse(address) for address in addresses))
-    workspace = open_workspace(files, variables, var_files)
     stop = threading.Event()
     with connect(workspace, 1, stop.wait) as api:
         job = Job(
