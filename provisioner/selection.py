@@ -18,12 +18,20 @@ def selected(actions: tuple[Action, ...], choices: Choices) -> tuple[Action, ...
     return tuple(action if action.address in kept else _left_out(action) for action in actions)
 
 
-def check_addresses(choices: Choices, actions: tuple[Action, ...]) -> None:
-    """An address that is neither in the manifest nor in the state is a slip of the pen."""
+def check_addresses(choices: Choices, actions: tuple[Action, ...], moved: Mapping[Address, Address]) -> None:
+    """An address that the plan has nothing of is a slip of the pen."""
     known = {action.address for action in actions}
     for flag, addresses in choices.addresses.items():
         for address in sorted(addresses - known):
-            raise UsageError(f"{flag} names {address}, which is neither in the manifest nor in the state")
+            if address in moved:
+                raise UsageError(
+                    f"{flag} names {address}, which is moved to {moved[address]}", "", "Name that."
+                )
+            raise UsageError(
+                f"{flag} names {address}, of which this plan has nothing",
+                "It is not recorded, and this plan does not make it.",
+                "`provisioner state list` shows what is recorded, `provisioner plan` what would be made.",
+            )
 
 
 def _with_those_before(targets: frozenset[Address], actions: Mapping[Address, Action]) -> set[Address]:
@@ -38,4 +46,6 @@ def _with_those_before(targets: frozenset[Address], actions: Mapping[Address, Ac
 
 def _left_out(action: Action) -> Action:
     """Nothing is done or said about it, but that its record is there stays known."""
-    return Action(ActionKind.NOOP, action.address, record=action.record, protect=action.protect)
+    return Action(
+        ActionKind.NOOP, action.address, record=action.record, protect=action.protect, left_out=True
+    )

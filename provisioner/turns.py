@@ -15,23 +15,34 @@ _FREES = (ActionKind.DELETE, ActionKind.REPLACE)
 
 
 def in_turn(actions: tuple[Action, ...], world: World) -> tuple[Action, ...]:
-    """Let each action that takes a name wait for the one that has it or asks for it; refuse circles."""
+    """As `linked`. Raises PlanError where names go round in a circle."""
+    waiting = linked(actions, world)
+    in_order(waiting)
+    return waiting
+
+
+def linked(actions: tuple[Action, ...], world: World) -> tuple[Action, ...]:
+    """Let each action that takes a name wait for the one that has it or asks for it."""
     busy = {action.address for action in actions if action.kind is ActionKind.RESUME}
     freeing = busy | {action.address for action in actions if action.shown_as in _FREES}
-    asking: dict[str, Address] = {}
-    for address in busy:
-        entry = world.open[address]
-        if entry.operation.spec and entry.step.phase in _CREATES:
-            asking[fold(entry.operation.spec.name)] = address
-    linked = []
+    asking = asked_for(world)
+    waiting = []
     for action in actions:
         waited_for = {world.owners.get(app.id) for app in holders(action, world)} & freeing
         if action.kind is not ActionKind.RESUME and takes_a_name(action) and action.spec:
-            waited_for |= {asking.get(fold(action.spec.name))}
+            waited_for |= {asking.get(fold(action.spec.name))} & busy
         after = frozenset(address for address in waited_for if address and address != action.address)
-        linked.append(replace(action, after=after) if after != action.after else action)
-    in_order(tuple(linked))
-    return tuple(linked)
+        waiting.append(replace(action, after=after) if after != action.after else action)
+    return tuple(waiting)
+
+
+def asked_for(world: World) -> dict[str, Address]:
+    """The names that open operations asked for, folded, and whose they are."""
+    return {
+        fold(entry.operation.spec.name): address
+        for address, entry in world.open.items()
+        if entry.operation.spec and entry.step.phase in _CREATES
+    }
 
 
 def takes_a_name(action: Action) -> bool:

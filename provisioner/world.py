@@ -39,11 +39,25 @@ class World:
         self.by_name: dict[str, list[App]] = {}
         for app in self.apps:
             self.by_name.setdefault(fold(app.name), []).append(app)
-        first_wanted = sorted(self.records, key=lambda address: (address not in desired.apps, address))
+        first_wanted = sorted(self.records, key=self._claim)
         self.owners = {self.records[address].app.id: address for address in reversed(first_wanted)}
+        # By id, not by address: after a move that was cut off one app has two records.
+        self.protected_ids = {record.app.id for record in self.records.values() if record.protect}
+        forgotten = desired.forgotten & self.records.keys()
+        self.forgotten_ids = {self.records[address].app.id for address in forgotten}
         self.organization_id = prior.header.organization_id if prior.header else None
         self.rules = rules
         self.why_deleted = why_deleted
+
+    def _claim(self, address: Address) -> tuple[bool, bool, Address]:
+        """Of several records of one app, which is it: one that is wanted, under the name that it has."""
+        spec, record = self.desired.get(address), self.records[address]
+        return spec is None, spec is not None and spec.name != record.app.name, address
+
+    @property
+    def destruction(self) -> bool:
+        """Whether everything is to go."""
+        return self.why_deleted is Reason.REQUESTED
 
     @property
     def addresses(self) -> list[Address]:
@@ -73,10 +87,10 @@ class World:
 
     def wanted(self, address: Address) -> AppSpec | None:
         """What the manifest wants of whatever is open at an address; of what is forgotten: as it is."""
-        record = self.records.get(address)
-        if address in self.wants.forgotten and record:
+        record, end = self.records.get(address), self.moves.waiting.get(address, address)
+        if end in self.wants.forgotten and record:
             return AppSpec(record.app.name, record.app.redirect_uris, record.app.scopes)
-        return self.desired.get(self.moves.waiting.get(address, address))
+        return self.desired.get(end)
 
     def scene(self, address: Address) -> Scene:
         """What is known for looking into an open operation."""
