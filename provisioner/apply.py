@@ -11,8 +11,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from provisioner import diff
+from provisioner.deliveries import only_in_sinks
+from provisioner.delivery import Handover
 from provisioner.errors import ProvisionerError
 from provisioner.execute import Course
+from provisioner.handover import Handed, hand_over, probe
 from provisioner.model import Address, Secret
 from provisioner.operation import Operation, Sight
 from provisioner.phases import Kind
@@ -82,11 +85,13 @@ def apply(
     is made alone: it tells, and in the wrong one there would be no more than one.
     """
     ports.sealer.seal(Secret(b"trial"))  # what cannot be sealed must not be asked for
+    probe((action.handover for action in approved.plan.changes), ports.outlets)
     run = _Run(approved, ports, report, stop)
     actions = in_order(approved.plan.changes)
     creates = [action for action in actions if action.kind is ActionKind.CREATE]
     alone = creates[: 0 if approved.observed.apps else 1]
     serial = [action for action in actions if action.kind is not ActionKind.CREATE]
+    serial.sort(key=lambda action: action.reason is not Reason.RECORDED_TWICE)  # before it can be two apps
     results = [run.perform(action) for action in [*serial, *alone]]
     with ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="apply") as pool:
         results += pool.map(run.perform, creates[len(alone) :])
@@ -160,15 +165,34 @@ class _Run:
             return Result(action, Status.DONE)
         if action.kind in _ONLY_RECORDED or action.moved_from:
             self._record(action)
-        if action.kind in _ONLY_RECORDED:
-            return Result(action, Status.DONE, app=action.observed)
+        if action.kind in (*_ONLY_RECORDED, ActionKind.DELIVER):
+            return self._handed_over(Result(action, Status.DONE, app=action.observed), record_after(action))
+        if action.kind is ActionKind.DELETE and action.handover and action.record:
+            handed = self._hand_over(action.record, action.handover)
+            if handed.problems:  # without the record nobody would know of the copies
+                return Result(action, Status.FAILED, "; ".join(handed.problems))
         end = self._course(action)
         if end.status in _HOPELESS and not end.done:
             self._halted = "the token is not accepted"
         if end.open and action.shown_as is ActionKind.ROTATE:
             self._halted = "an earlier rotation is not finished"  # one outage at a time
         status = Status.DONE if end.done else Status.OPEN if end.open else Status.FAILED
-        return Result(action, status, _message(end), end.app if end.done else None, end.destroyed)
+        result = Result(action, status, _message(end), end.app if end.done else None, end.destroyed)
+        return self._handed_over(result, end.record, end.secret) if end.done else result
+
+    def _handed_over(self, result: Result, record: AppRecord | None, secret: Secret | None = None) -> Result:
+        """The secret goes to its sinks once it is recorded; a broken one changes nothing of that."""
+        handover = result.action.handover
+        if record is None or not (handover or handover.sink_only):
+            return result
+        problems = self._hand_over(record, handover, secret).problems
+        if result.action.kind is ActionKind.DELIVER and problems:
+            return replace(result, status=Status.FAILED, message="; ".join(problems))
+        return replace(result, problems=problems)
+
+    def _hand_over(self, record: AppRecord, handover: Handover, secret: Secret | None = None) -> Handed:
+        ports = self._ports
+        return hand_over(record, handover, secret, ports.outlets, ports.store, ports.clock)
 
     def _record(self, action: Action) -> None:
         """What only the state has to know: under its own address first, so that a cut-off move is done."""
@@ -247,10 +271,12 @@ def outdated(plan: Plan) -> tuple[AppRecord, ...]:
 def record_after(action: Action) -> AppRecord | None:
     """The record of an app that no request was made for. What an apply saw of it is not drift any more."""
     record, app = action.record, action.observed
-    if record is None:
+    if record is None or action.kind is ActionKind.IMPORT:  # which may take the place of a dead record
         return AppRecord(action.address, app, protect=action.protect) if app else None
     if app is not None and app.id == record.app.id and diff.drifted(record.app, app):
         record = replace(record, app=app)
+    if action.kind is ActionKind.NOOP and action.handover.sink_only:
+        record = only_in_sinks(record, action.handover.targets)
     if action.settles and record.secret is not None:
         record = replace(record, secret=replace(record.secret, unsettled_until=None))
-    return record if action.kind is ActionKind.NOOP else replace(record, protect=action.protect)
+    return record if action.kind not in _ONLY_RECORDED else replace(record, protect=action.protect)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from provisioner import diff
 from provisioner import objections as because
@@ -10,7 +10,7 @@ from provisioner.model import Address, App
 from provisioner.name import fold
 from provisioner.plan import Action, ActionKind, Conflict, Reason
 from provisioner.state import AppRecord
-from provisioner.turns import holders
+from provisioner.turns import asked_for, holders, takes_a_name
 from provisioner.world import World, settled
 
 _DESTROYS = (ActionKind.DELETE, ActionKind.REPLACE)
@@ -18,11 +18,15 @@ _DESTROYS = (ActionKind.DELETE, ActionKind.REPLACE)
 
 def conflicts(actions: tuple[Action, ...], world: World) -> Iterator[Conflict]:
     """All of them; while there is one, nothing is applied."""
+    asking = asked_for(world)
     for action in actions:
+        if action.left_out:
+            continue
         yield from _not_ours_any_more(action)
         yield from _of_kind(action, world)
         yield from _taken(action, world)
-        if action.address in world.moves.blocked:
+        yield from _asked(action, asking)
+        if action.address in world.moves.blocked and not world.destruction:
             yield because.both_recorded(action.address, world.moves.blocked[action.address])
 
 
@@ -42,6 +46,8 @@ def _of_kind(action: Action, world: World) -> Iterator[Conflict]:
         yield because.too_early(action)
     if action.kind is ActionKind.FORGET and action.reason is Reason.DELETED_OUTSIDE:
         yield from _not_forgotten(action, world)
+    if action.kind is ActionKind.IMPORT and action.record:
+        yield from _not_forgotten(action, world)
     if action.kind is ActionKind.IMPORT and world.refreshed:
         yield from _not_imported(action, world)
 
@@ -58,7 +64,7 @@ def _not_ours_any_more(action: Action) -> Iterator[Conflict]:
 
 def _protected(action: Action, world: World) -> bool:
     """By its record, or by the manifest before it is recorded; an app that is gone needs no protection."""
-    recorded = action.record is not None and action.record.protect
+    recorded = action.record is not None and action.record.app.id in world.protected_ids
     return recorded or world.wants.lifecycle(action.address).protect is True
 
 
@@ -67,6 +73,15 @@ def _taken(action: Action, world: World) -> Iterator[Conflict]:
         owner = world.owners.get(app.id)
         if owner != action.address and owner not in action.after:
             yield because.taken(action, app, owner)
+
+
+def _asked(action: Action, asking: Mapping[str, Address]) -> Iterator[Conflict]:
+    """An open operation that was left out may still make an app of the name."""
+    if action.kind is ActionKind.RESUME or not takes_a_name(action) or action.spec is None:
+        return
+    owner = asking.get(fold(action.spec.name))
+    if owner is not None and owner != action.address and owner not in action.after:
+        yield because.being_asked_for(action, owner)
 
 
 def _may_come_twice(record: AppRecord | None, world: World) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from provisioner.envelope import Label, unpack
 from provisioner.errors import SealingError
-from provisioner.model import Secret
+from provisioner.model import Address, Secret
 from provisioner.reply import UnusableError, created_from, rotated_from
 from provisioner.state import AppRecord
 
@@ -19,6 +19,11 @@ def client_secret(record: AppRecord, opener: Opener) -> Secret:
         raise SealingError(
             f"The secret of {record.address} is not held",
             "It was shown once, and not to this tool.",
+        )
+    if record.secret.sealed is None:
+        raise SealingError(
+            f"The secret of {record.address} is only in its sinks",
+            "The app is `sink_only`: once every sink had it, the sealed copy was dropped.",
         )
     label, body = unpack(opener(record.secret.sealed))
     try:
@@ -34,6 +39,20 @@ def client_secret(record: AppRecord, opener: Opener) -> Secret:
             "Bring the record back from version control.",
         )
     return secret
+
+
+def naming(address: Address, opener: Opener) -> Opener:
+    """As `opener`, where several are opened: its errors say whose secret it was."""
+
+    def opened(sealed: str) -> Secret:
+        try:
+            return opener(sealed)
+        except SealingError as error:
+            raise SealingError(
+                f"The secret of {address} cannot be opened", f"{error.summary}. {error.detail}", error.hint
+            ) from None
+
+    return opened
 
 
 def _read(label: Label, body: Secret) -> tuple[str | None, Secret]:

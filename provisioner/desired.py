@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from provisioner import name
+from provisioner.delivery import DeclaredSink, Target
 from provisioner.manifest import DeclaredApp, Fault, Manifest, Place
 from provisioner.model import Address, AppSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """How an app is looked after. `protect` None is not stated: it stays as it is recorded."""
+    """How an app is looked after. `protect` None is not stated: it stays as it is recorded.
+
+    `sink_only` drops the sealed secret from the state, once every sink of the app has given its receipt.
+    """
 
     protect: bool | None = None
     rotate_after: timedelta | None = None
+    sink_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,8 @@ class DesiredState:
     """The apps that should exist, in file order, where each is declared, and what becomes of others.
 
     `moved` maps an address that was to the one that is; `forgotten` are dropped from the state and kept
-    in the API; `imports` are ids of existing apps, by the address that takes them.
+    in the API; `imports` are ids of existing apps, by the address that takes them. `sinks` has the targets
+    of each app that has any, in the order of delivery; `declared_sinks` are all sinks, by name.
     """
 
     apps: Mapping[Address, AppSpec]
@@ -43,6 +49,8 @@ class DesiredState:
     forgotten: frozenset[Address] = frozenset()
     imports: Mapping[Address, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
+    sinks: Mapping[Address, tuple[Target, ...]] = field(default_factory=dict)
+    declared_sinks: Mapping[str, DeclaredSink] = field(default_factory=dict)
 
     def lifecycle(self, address: Address) -> Lifecycle:
         """How the app at this address is looked after; nothing stated where it is not in the manifest."""
@@ -64,19 +72,31 @@ def resolve(manifest: Manifest) -> DesiredState:
         places={address: app.place for address, app in manifest.apps.items()},
         warnings=tuple(_lookalikes(manifest)),
         lifecycles={
-            address: Lifecycle(_protect(app, manifest), app.rotate_after)
+            address: Lifecycle(_protect(app, manifest), app.rotate_after, app.sink_only)
             for address, app in manifest.apps.items()
         },
         moved=_ends(manifest.moved),
         forgotten=frozenset(address for address, destroy in manifest.removed.items() if not destroy),
         imports=manifest.imports,
         policy=Policy(manifest.policy.allow, manifest.policy.max_deletes),
+        sinks=_targets(manifest),
+        declared_sinks=manifest.sinks,
     )
 
 
 def _protect(app: DeclaredApp, manifest: Manifest) -> bool | None:
     """The app's own word, else the default's where that is true: a default lifts no protection."""
     return (manifest.default_protect or None) if app.protect is None else app.protect
+
+
+def _targets(manifest: Manifest) -> dict[Address, tuple[Target, ...]]:
+    """Where the secret of each app goes: to its own sinks, else to the default ones."""
+    targets = {}
+    for address, app in manifest.apps.items():
+        names = manifest.default_sinks if app.sinks is None else app.sinks
+        if names:
+            targets[address] = tuple(Target(manifest.sinks[name], address) for name in names)
+    return targets
 
 
 def _ends(steps: Mapping[Address, Address]) -> dict[Address, Address]:

@@ -39,27 +39,32 @@ def load(
 
 def decode(data: bytes, where: str) -> dict[str, Any]:
     """The JSON object in `data`; `where` names it in errors."""
+    document, check = parse(data)
+    if check:  # out here the error has no context: json's holds the whole document
+        refuse(where, check)
+    return mapping(document, where, None, "it")
+
+
+def parse(data: bytes) -> tuple[Any, str]:
+    """What strict JSON says, or the check that failed."""
     if not data:
-        refuse(where, "it is empty (0 bytes)")
-    document, check = None, ""
+        return None, "it is empty (0 bytes)"
     try:
         document = json.loads(
             data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_short_int
         )
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeDecodeError:
-        check = "it is not UTF-8"
+        return None, "it is not UTF-8"
     except UnicodeEncodeError:
-        check = "it has half a surrogate pair, which is no character"
+        return None, "it has half a surrogate pair, which is no character"
     except RecursionError:
-        check = "it is nested too deeply"
+        return None, "it is nested too deeply"
     except json.JSONDecodeError as error:
-        check = f"it is not whole JSON: it breaks off or goes wrong at line {error.lineno}"
+        return None, f"it is not whole JSON: it breaks off or goes wrong at line {error.lineno}"
     except ValueError as error:
-        check = str(error)
-    if check:  # out here the error has no context: json's holds the whole document
-        refuse(where, check)
-    return mapping(document, where, None, "it")
+        return None, str(error)
+    return document, ""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -53,6 +53,10 @@ class FileError(ProvisionerError):
     """A file could not be read or written."""
 
 
+class SinkError(ProvisionerError):
+    """A secret could not be delivered. What the other side said is shown where it cannot hold the secret."""
+
+
 class PlanError(ProvisionerError):
     """There is no plan to be had from this manifest, state and API."""
 

@@ -18,6 +18,7 @@ from provisioner.reply import REPLY_LIMIT, UnusableError, created_from, glimpse,
 from provisioner.setting import End, OpenError, Ports, Setting
 from provisioner.state import AppRecord, SealedSecret
 
+_RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
 _SENDS = 3  # of one kind of request, for one operation in one run
 _GOOD_ENDS = (Event.WRITTEN, Event.REMOVED, Event.ALREADY, Event.UNWANTED, Event.KEPT)
 
@@ -30,6 +31,8 @@ class _Known:
     reply: Reply | None = None
     app: App | None = None
     message: str = ""
+    secret: Secret | None = None
+    record: AppRecord | None = None
     sends: dict[Effect, int] = field(default_factory=dict)
     destroyed: bool = False
 
@@ -111,7 +114,8 @@ class Course:
         half = self._operation.kind is Kind.REPLACE and last is Event.REMOVED and not self._unwanted
         done = phase is Phase.CLOSED and good and not half
         message = "" if done else known.message
-        return End(done, phase is not Phase.CLOSED, message, known.app, status, known.destroyed)
+        opened = phase is not Phase.CLOSED
+        return End(done, opened, message, known.app, status, known.destroyed, known.record, known.secret)
 
     def _failed(self, error: ProvisionerError) -> End:
         """An error of ours: where an intent is durable, the journal keeps the operation."""
@@ -210,9 +214,9 @@ class Course:
         reply = self._reply()
         try:
             if self._known.step.phase is Phase.CREATED:
-                self._known.app, _ = created_from(reply.body)
+                self._known.app, self._known.secret = created_from(reply.body)
             else:
-                hint, _ = rotated_from(reply.body)
+                hint, self._known.secret = rotated_from(reply.body)
                 self._known.app = replace(self._rotated(), client_secret_hint=hint)
         except UnusableError as error:
             self._known.message = f"the answer is not usable: {error}"
@@ -262,19 +266,28 @@ class Course:
             known.app.client_secret_hint if answer.hint is None else answer.hint,
             "create" if created else "rotate",
             self._operation.id,
-            self._ports.clock.now(),
+            self._time(),
             confirmed=known.reply is not None,  # else an earlier run had it, and nobody has tried it
             unsettled_until=self._unsettled_until(),
+            # An answer that an earlier run sealed may have had other readers.
+            recipients=self._ports.sealer.recipients if known.reply is not None else None,
         )
-        record = AppRecord(self._operation.address, known.app, secret, self._protect)
+        receipts = self._record.deliveries if self._record else {}  # of earlier secrets: where copies are
+        record = AppRecord(self._operation.address, known.app, secret, self._protect, receipts)
         self._ports.store.write_record(record)
+        known.record = record
         return Event.WRITTEN
+
+    def _time(self) -> str:
+        """By the server's clock where that is known: the age of a secret is told by it."""
+        now = self._setting.server_now()
+        return now.astimezone(UTC).strftime(_RFC_3339) if now else self._ports.clock.now()
 
     def _unsettled_until(self) -> str | None:
         if not self._known.step.unsettled:
             return None
         now = self._setting.server_now() or datetime.fromisoformat(self._ports.clock.now())
-        return (now + self._setting.rules.settle).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (now + self._setting.rules.settle).astimezone(UTC).strftime(_RFC_3339)
 
     def _remove_record(self) -> Event:
         self._ports.store.delete_record(self._operation.address)

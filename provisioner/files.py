@@ -20,6 +20,13 @@ FOLDER_MODE = 0o700
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # a FIFO without a writer must not hang us
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFREG: "made up by the kernel (/proc)",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 class Slot:
@@ -158,7 +165,7 @@ def make_private(path: Path) -> None:
         with _closing(fd):
             mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
-        raise FileError(f"Could not write {shown(path)}", f"It is {_kind(mode)}, not a file on a disk.")
+        raise FileError(f"Could not write {shown(path)}", f"It is {kind(mode)}, not a file on a disk.")
 
 
 def tighten(path: Path) -> None:
@@ -167,6 +174,47 @@ def tighten(path: Path) -> None:
         mode = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode)
         if mode & ~FILE_MODE:
             path.chmod(mode & FILE_MODE)
+
+
+def make_folder_in(parent: int, name: str) -> None:
+    """Make a folder in an open one, durably and for its owner alone; that it is there already is no error.
+
+    This and the next three take open folders, so that none can be swapped for another; they raise OSError.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, FOLDER_MODE, dir_fd=parent)
+        os.chmod(name, FOLDER_MODE, dir_fd=parent)  # whatever the umask
+    os.fsync(parent)
+
+
+def read_in(folder: int, name: str, limit: int) -> bytes:
+    """The first `limit` bytes of a file in an open folder."""
+    fd = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=folder)
+    with _closing(fd):
+        return _up_to(fd, limit)
+
+
+def write_in(folder: int, name: str, temporary: str, data: bytes) -> None:
+    """As `Files.write`, in an open folder; the caller says what it is called until it is whole."""
+    fd = os.open(temporary, _CREATE, FILE_MODE, dir_fd=folder)
+    try:
+        with _closing(fd):
+            os.fchmod(fd, FILE_MODE)
+            write_all(fd, data, 0)
+            os.fsync(fd)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+    os.fsync(folder)
+
+
+def remove_in(folder: int, name: str) -> None:
+    """Take a file in an open folder away, durably; that it is gone already is no error."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+    os.fsync(folder)
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:
@@ -208,7 +256,7 @@ def _read(path: Path, limit: int, flags: int) -> bytes:
             data = _up_to(fd, limit + 1) if stat.S_ISREG(found.st_mode) else b""
     if not stat.S_ISREG(found.st_mode) or (data and not found.st_size):
         raise FileError(
-            f"Could not read {shown(path)}", f"It is {_kind(found.st_mode)}, not a file on a disk."
+            f"Could not read {shown(path)}", f"It is {kind(found.st_mode)}, not a file on a disk."
         )
     if len(data) > limit:
         raise FileError(f"Could not read {shown(path)}", f"It is larger than {limit:,} bytes.")
@@ -220,9 +268,9 @@ def _up_to(fd: int, size: int) -> bytes:
         return stream.read(size) or b""  # None where a file of the kernel's would make us wait
 
 
-def _kind(mode: int) -> str:
-    names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFREG: "made up by the kernel (/proc)"}
-    return names.get(stat.S_IFMT(mode), "a device")
+def kind(mode: int) -> str:
+    """What is there in place of a file on a disk, by its `st_mode`."""
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
 
 
 def _taken_by_another(fd: int) -> bytes | None:

@@ -24,12 +24,19 @@ def protected(action: Action) -> Conflict:
     blocked = "destroyed" if action.shown_as is ActionKind.DELETE else "replaced"
     changed = ", ".join(change.name for change in action.changes)
     why = f": {changed} would change, and the API has no update" if changed else ""
-    lift = (
-        "If that is meant, let an apply say `protect: false` first (back in the manifest, with nothing else "
-        "changed)\nand make this change in the next one. It guards against mistakes, so no flag is enough."
-        if recorded
-        else "If that is meant, take `protect: true` out of the manifest for it."
-    )
+    if recorded and action.kind is ActionKind.RESUME:  # which comes before any change of the record
+        lift = (
+            "An earlier run began this. Let the manifest say what the app is now, and apply: that closes "
+            "what was begun.\nThen lift the protection, if that is meant."
+        )
+    elif recorded:
+        lift = (
+            "If that is meant, let an apply say `protect: false` first (back in the manifest, with nothing "
+            "else changed)\nand make this change in the next one. It guards against mistakes, so no flag is "
+            "enough."
+        )
+    else:
+        lift = "If that is meant, say `protect: false` for it in the manifest."
     return Conflict(
         address,
         f"{address} is protected, and would be {blocked}",
@@ -44,7 +51,7 @@ def too_many(destroyed: list[Action], limit: int) -> Conflict:
     replaced = sum(action.shown_as is ActionKind.REPLACE for action in destroyed)
     return Conflict(
         None,
-        f"{count} apps would be destroyed or replaced, and the limit is {limit}",
+        f"{count} app{'' if count == 1 else 's'} would be destroyed or replaced, and the limit is {limit}",
         f"{count - replaced} destroyed for good, {replaced} replaced: each loses its client id, its tokens "
         "and its connected accounts.",
         f"If that is meant, run it again with --max-deletes {count}, or raise policy.max_deletes.",
@@ -57,7 +64,9 @@ def both_recorded(old: Address, new: Address) -> Conflict:
         old,
         f"{old} cannot be moved to {new}: both are in the state",
         "They are two apps, and one address cannot stand for both.",
-        f"Take the move out of `moved`; or, if the app at {new} is not wanted, destroy it first.",
+        f"If {old} is to stay, take the move out of `moved` and put {old} back into the manifest.\n"
+        f"If it is to take the place of the app at {new}, take the move out, destroy that app by "
+        f"`provisioner destroy --target {new}`,\nand put the move back.",
     )
 
 
@@ -87,7 +96,7 @@ def asked_for(address: Address, app: App, asking: Address) -> Conflict:
         address,
         f"{app.id} cannot be imported as {address} yet: an earlier run asked for an app of its name",
         f"It was asked for as {asking}, got no answer, and may be the very app.",
-        "Take the entry out of `import` and apply; then look at the plan again.",
+        f"Finish that first: provisioner apply --target {asking}\nThen look at the plan again.",
     )
 
 
@@ -100,7 +109,7 @@ def imported_to_be_replaced(action: Action, changes: tuple[AttributeChange, ...]
     )
     return Conflict(
         action.address,
-        f"{action.address} would be imported, and then replaced: {names} differ",
+        f"{action.address} would be imported, and then replaced: it differs in {names}",
         lines,
         "Let the manifest say what the app has now, and apply. A change after that is a replacement.",
     )
@@ -157,6 +166,17 @@ def unsure(action: Action) -> Conflict:
     )
 
 
+def being_asked_for(action: Action, owner: Address) -> Conflict:
+    """An open operation that was left out on request asked for the same name."""
+    name = quote(action.spec.name, 80) if action.spec else ""
+    return Conflict(
+        action.address,
+        f"The name {name} was asked for by {owner}, and an earlier run left that open",
+        "Names are unique: whichever request is carried out first gets it.",
+        f"Let {owner} be finished first: do not leave it out.",
+    )
+
+
 def taken(action: Action, app: App, owner: Address | None) -> Conflict:
     """Somebody has the name that the action would take: another address of ours, or nobody we know."""
     name = quote(app.name, 80)
@@ -171,6 +191,18 @@ def taken(action: Action, app: App, owner: Address | None) -> Conflict:
         action.address,
         f"The name {name} exists remotely, but not in the state",
         f"{app.id}, created {app.created_at}, was not made from this state. It is never taken over silently.",
-        f"If it is the app that you mean: provisioner import {action.address} {app.id}\n"
-        "Otherwise give the app another name.",
+        _room(action, app),
     )
+
+
+def _room(action: Action, app: App) -> str:
+    """How the name can be had: by import where nothing is recorded that would be lost of it."""
+    if action.kind is not ActionKind.CREATE:
+        return (
+            f"Give {action.address} another name in the manifest.\n"
+            f"Or, if {app.id} is yours and unused, delete it in Meteroid's web interface."
+        )
+    typed = f"provisioner import {action.address} {app.id}"
+    if action.record:  # of an app that was deleted outside
+        typed = f"provisioner state rm {action.address} && {typed}"
+    return f"If it is the app that you mean: {typed}\nOtherwise give the app another name."

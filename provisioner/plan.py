@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import Enum
 from graphlib import CycleError, TopologicalSorter
 
+from provisioner.delivery import Handover
 from provisioner.diff import AttributeChange
 from provisioner.errors import PlanError
 from provisioner.model import Address, App, AppSpec
@@ -25,6 +26,7 @@ class ActionKind(Enum):
     FORGET = "forget"  # only the record goes
     IMPORT = "import"  # an app that exists already is recorded; its secret is not held
     MOVE = "move"  # only the address changes
+    DELIVER = "deliver"  # a secret that is held goes to its sinks
     PROTECT = "protect"  # only the record changes: whether it may be destroyed
     RESUME = "resume"  # an operation that an earlier run left open
     NOOP = "no-op"
@@ -79,6 +81,8 @@ class Action:
     age: timedelta | None = field(default=None, compare=False)  # of the secret, where a rotation is due
     limit: timedelta | None = None  # and what `rotate_after` says
     import_id: str | None = None
+    handover: Handover = field(default_factory=Handover)
+    left_out: bool = False  # on request: nothing is done or said about it
 
     @property
     def shown_as(self) -> ActionKind | None:
@@ -163,6 +167,7 @@ class Plan:
     drift: tuple[Drift, ...] = ()
     refreshed: bool = True
     complete: bool = True
+    destruction: bool = False  # of everything that is recorded
 
     @property
     def changes(self) -> tuple[Action, ...]:
@@ -193,6 +198,7 @@ class Result:
     message: str = ""
     app: App | None = None
     destroyed: bool = False  # of a replacement: the old app is gone, whatever came after
+    problems: tuple[str, ...] = ()  # of the sinks: it is done and recorded, and not delivered everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +220,8 @@ class ApplyResult:
 
     @property
     def done(self) -> bool:
-        """Whether everything was done."""
-        return all(result.status is Status.DONE for result in self.results)
+        """Whether everything was done, and delivered."""
+        return all(result.status is Status.DONE and not result.problems for result in self.results)
 
     def having(self, status: Status) -> tuple[Result, ...]:
         """The results of one kind."""
@@ -229,13 +235,16 @@ class ApplyResult:
         return replace(done, destroy=done.destroy + halves)
 
 
+_CHANGES = (ActionKind.ROTATE, ActionKind.PROTECT, ActionKind.DELIVER, None)
+
+
 def counts(actions: tuple[Action, ...]) -> Counts:
     """Add up actions for a summary line. An open operation that is only closed is a change."""
     kinds = [action.shown_as for action in actions]
     replaced = kinds.count(ActionKind.REPLACE)
     return Counts(
         add=kinds.count(ActionKind.CREATE) + replaced,
-        change=sum(kinds.count(kind) for kind in (ActionKind.ROTATE, ActionKind.PROTECT, None)),
+        change=sum(kinds.count(kind) for kind in _CHANGES),
         destroy=kinds.count(ActionKind.DELETE) + replaced,
         forget=kinds.count(ActionKind.FORGET),
         imported=kinds.count(ActionKind.IMPORT),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from provisioner import diff
 from provisioner.conflicts import conflicts, too_many
 from provisioner.consent import Choices
+from provisioner.deliveries import with_deliveries
 from provisioner.desired import DesiredState
 from provisioner.drift import drift, rotated_elsewhere
 from provisioner.due import overdue
@@ -19,7 +20,7 @@ from provisioner.recovery import DEFAULT_RULES, Rules
 from provisioner.resumption import resumed
 from provisioner.selection import check_addresses, selected
 from provisioner.state import AppRecord, State
-from provisioner.turns import in_turn
+from provisioner.turns import in_turn, linked
 from provisioner.world import World, came_late, settled
 
 
@@ -46,7 +47,7 @@ def build_destruction(
     choices: Choices | None = None,
 ) -> Plan:
     """The plan that destroys every recorded app which is not protected against it; no limit counts."""
-    nothing = replace(desired, apps={}, imports={}, forgotten=frozenset())
+    nothing = replace(desired, apps={}, imports={})
     world = World(nothing, prior, observed, rules, why_deleted=Reason.REQUESTED)
     return _built(world, choices or Choices())
 
@@ -66,18 +67,17 @@ def build_rotation(
 
 
 def _built(world: World, choices: Choices) -> Plan:
-    actions = in_turn(tuple(_action(address, world, choices) for address in world.addresses), world)
-    check_addresses(choices, actions)
-    chosen = selected(actions, choices)
-    if chosen != actions:
-        chosen = in_turn(chosen, world)
+    actions = linked(tuple(_action(address, world, choices) for address in world.addresses), world)
+    check_addresses(choices, actions, world.wants.moved)
+    chosen = in_turn(selected(actions, choices), world)
     return Plan(
         actions=chosen,
         conflicts=tuple(conflicts(chosen, world)),
-        notes=tuple(notes(chosen, world)),
+        notes=tuple(notes(chosen, world, choices.replace)),
         drift=tuple(drift(world)) if world.refreshed else (),
         refreshed=world.refreshed,
         complete=not (choices.target or choices.exclude),
+        destruction=world.destruction,
     )
 
 
@@ -98,9 +98,10 @@ def _rotation(address: Address, world: World) -> Action:
             "There is no secret to rotate.",
             "`provisioner plan` shows what apply would do about it.",
         )
-    return Action(
+    action = Action(
         ActionKind.ROTATE, address, None, record, app, reason=Reason.REQUESTED, protect=record.protect
     )
+    return with_deliveries(action, world)
 
 
 def _action(address: Address, world: World, choices: Choices) -> Action:
@@ -109,7 +110,8 @@ def _action(address: Address, world: World, choices: Choices) -> Action:
     origin = world.moves.origins.get(address)
     if origin and action.kind is ActionKind.NOOP:
         action = replace(action, kind=ActionKind.MOVE)
-    return replace(action, moved_from=origin, protect=world.protected(address))
+    action = replace(action, moved_from=origin, protect=world.protected(address))
+    return with_deliveries(action, world)
 
 
 def _unmoved(address: Address, world: World, choices: Choices) -> Action:
@@ -118,14 +120,15 @@ def _unmoved(address: Address, world: World, choices: Choices) -> Action:
         return resumed(entry, record, world)
     if record is None:
         return _absent(address, world)
-    if address in world.moves.waiting or address in world.moves.blocked:
+    if address in world.moves.waiting or (address in world.moves.blocked and not world.destruction):
         return Action(ActionKind.NOOP, address, record=record)
     app, spec = world.observed(record), world.desired.get(address)
     if app is None:
-        kind = ActionKind.FORGET if spec is None else ActionKind.CREATE
-        return Action(kind, address, spec, record, reason=Reason.DELETED_OUTSIDE)
+        return _gone(address, spec, record, world)
     if spec is None:
         return _unwanted(address, record, app, world)
+    if world.recorded_elsewhere(record):
+        return Action(ActionKind.CREATE, address, spec, record, reason=Reason.RECORDED_TWICE)
     return _wanted(address, spec, record, app, world, choices)
 
 
@@ -139,11 +142,22 @@ def _absent(address: Address, world: World) -> Action:
     return Action(ActionKind.IMPORT, address, spec, observed=app, import_id=app_id)
 
 
+def _gone(address: Address, spec: AppSpec | None, record: AppRecord, world: World) -> Action:
+    """A dead record gives way to an app that is to be imported in its place."""
+    app_id = world.wants.imports.get(address)
+    app = world.by_id.get(app_id) if app_id else None
+    if spec is not None and app is not None:
+        world.owners.setdefault(app.id, address)
+        return Action(ActionKind.IMPORT, address, spec, record, app, import_id=app.id)
+    kind = ActionKind.FORGET if spec is None else ActionKind.CREATE
+    return Action(kind, address, spec, record, reason=Reason.DELETED_OUTSIDE)
+
+
 def _unwanted(address: Address, record: AppRecord, app: App, world: World) -> Action:
     kind, reason = ActionKind.DELETE, world.why_deleted
     if world.recorded_elsewhere(record):
         kind, reason = ActionKind.FORGET, Reason.RECORDED_TWICE
-    elif address in world.wants.forgotten:
+    elif record.app.id in world.forgotten_ids:
         kind, reason = ActionKind.FORGET, Reason.REMOVED
     return Action(kind, address, None, record, app, reason=reason)
 
@@ -164,7 +178,8 @@ def _wanted(
     age = overdue(record, app, limit, world.date)
     if age:
         return replace(act, kind=ActionKind.ROTATE, reason=Reason.DUE, age=age, limit=limit)
-    if rotated_elsewhere(record, app) and choices.consent.to(ActionKind.ROTATE, address):
+    agreed = app.is_active and choices.consent.to(ActionKind.ROTATE, address)
+    if agreed and rotated_elsewhere(record, app):
         return replace(act, kind=ActionKind.ROTATE, reason=Reason.DRIFTED)
     if world.protected(address) != record.protect:
         return replace(act, kind=ActionKind.PROTECT)

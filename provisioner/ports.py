@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from provisioner.delivery import Credentials, Target
 from provisioner.model import Address, App, AppSpec, Introspection, Listing, Reply, Secret
 from provisioner.operation import Operation, Sight, Step
 from provisioner.state import AppRecord, Header, State
@@ -55,6 +56,22 @@ class Sealer(Protocol):
     @property
     def recipients(self) -> tuple[str, ...]: ...
     def seal(self, content: Secret) -> str: ...
+
+
+class SecretSink(Protocol):
+    """One place that secrets are delivered to. Every failure is a SinkError, which never shows a secret."""
+
+    def place(self, target: Target) -> str:
+        """Where this app's copy is, for people: `age file "secrets/portal.env.age"`. Needs no network."""
+
+    def probe(self, target: Target) -> None:
+        """Prove, before anything is sent to the API, that a delivery can work. Changes nothing."""
+
+    def deliver(self, target: Target, credentials: Credentials) -> None:
+        """Put the pair there, in place of any earlier one of this app. The same again does no harm."""
+
+    def remove(self, target: Target) -> None:
+        """Take this app's copy away; that it is gone already is no error. Somebody else's is left alone."""
 
 
 class Clock(Protocol):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
+from base64 import b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,9 @@ PRIVATE_PREFIX = "AGE-SECRET-KEY-"
 _KINDS = "an age X25519 recipient (age1…) or an SSH public key (ssh-ed25519 …, ssh-rsa …)"
 _ACCEPTED_SSH = ("ssh-ed25519 ", "ssh-rsa ")
 _OPENSSH_BODY = "b3BlbnNzaC1rZXkt"  # how base64 spells "openssh-key-", when its BEGIN line was left behind
-_AGE_FILES = (b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED FILE-----")
+_ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
+_AGE_FILES = (b"age-encryption.org/", _ARMOR)
+_PASSPHRASE = b"age-encryption.org/v1\n-> scrypt "  # the first line of armor holds 48 bytes, these are 32
 _IDENTITY_HINT = "Make one with `provisioner init` or age-keygen, or copy yours again, whole."
 _UNSUPPORTED = {
     "ecdsa-": "an ECDSA key (ecdsa-sha2-…)",
@@ -112,6 +116,31 @@ def generate_identity() -> tuple[Secret, str]:
     return Secret(str(key).encode("ascii")), str(key.to_public())
 
 
+def is_encrypted(content: Secret) -> bool:
+    """Whether an identity file is itself an age file, so that whoever can read it has no key yet."""
+    return content.reveal().startswith(_AGE_FILES)
+
+
+def takes_passphrase(content: Secret) -> bool:
+    """Whether it is an age file that a passphrase opens (a scrypt recipient), armored or not."""
+    data = content.reveal()
+    if data.startswith(_ARMOR):
+        with contextlib.suppress(binascii.Error):
+            data = b64decode(b"".join(data.splitlines()[1:2]))
+    return data.startswith(_PASSPHRASE)
+
+
+def unlock(content: Secret, passphrase: Secret) -> Secret:
+    """What is in an age file that a passphrase opens. It takes a second or more, as its maker wanted."""
+    with contextlib.suppress(pyrage.DecryptError, UnicodeDecodeError):  # the second holds the passphrase
+        return Secret(pyrage.passphrase.decrypt(content.reveal(), passphrase.reveal().decode()))
+    raise SealingError(
+        "The passphrase does not open the identity file",
+        "It is another one, or the file is damaged, or it was made to take too long.",
+        "Run the command again; `age --decrypt` opens the file with the same passphrase.",
+    )
+
+
 def identities_from(content: Secret) -> tuple[Identity, ...]:
     """The keys of an identity file: age's (lines, # comments) or one SSH private key."""
     data = content.reveal()
@@ -120,7 +149,7 @@ def identities_from(content: Secret) -> tuple[Identity, ...]:
     if data.startswith(_AGE_FILES):
         raise SealingError(
             "The identity file is itself encrypted",
-            "It needs a passphrase or another key, and provisioner asks for none.",
+            "It needs another key, or one passphrase more than provisioner asks for.",
             "Open it with `age --decrypt`, and give what comes out in SOPS_AGE_KEY.",
         )
     lines = [(number, line.strip()) for number, line in enumerate(data.splitlines(), 1)]

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from provisioner.errors import ProvisionerError
-from provisioner.model import App
+from provisioner.custody import Opener
+from provisioner.delivery import DeclaredSink
+from provisioner.errors import ProvisionerError, SealingError, SinkError
+from provisioner.model import App, Secret
 from provisioner.operation import Sight
-from provisioner.ports import Clock, OAuthAppsApi, Sealer, StateStore
+from provisioner.ports import Clock, OAuthAppsApi, Sealer, SecretSink, StateStore
 from provisioner.recovery import Rules
+from provisioner.state import AppRecord
+
+
+def no_sinks(declared: DeclaredSink) -> SecretSink:
+    """Where nothing was wired."""
+    raise SinkError(f"There is no way to {declared.name} here")
+
+
+def no_identity(sealed: str) -> Secret:
+    """Where nothing was wired."""
+    raise SealingError("There is no identity here that could open a secret")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where secrets go, and what opens those that are sealed; by default nowhere, and nothing."""
+
+    sinks: Callable[[DeclaredSink], SecretSink] = no_sinks
+    opener: Opener = no_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +42,7 @@ class Ports:
     store: StateStore
     sealer: Sealer
     clock: Clock
+    outlets: Outlets = field(default_factory=Outlets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +68,8 @@ class End:
     app: App | None = None
     status: int | None = None
     destroyed: bool = False
+    record: AppRecord | None = None  # as it was written
+    secret: Secret | None = None  # where this run has it in hand
 
 
 class OpenError(ProvisionerError):

@@ -65,6 +65,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def environment() -> Mapping[str, str]:
+    """All of it, for sinks: each reads its own variables, as the programs of its place do."""
+    return dict(os.environ)
+
+
 def _first(env: Mapping[str, str], *names: str) -> str:
     return next((name for name in names if name in env), "")
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from provisioner import documents
+from provisioner.delivery import Receipt
 from provisioner.documents import FORMAT, refuse
 from provisioner.model import KEY, KEY_RULE, Address, App
 from provisioner.operation import OpenOperation
@@ -29,25 +30,31 @@ class SealedSecret:
 
     Until `unsettled_until` (server time) an earlier rotate may come through and make another secret the live
     one. `confirmed` says that the answer came whole to the run that asked, or that introspection took it.
+    `sealed` is None where the sinks have the only copies; `recipients` is None where they are not known.
     """
 
-    sealed: str
+    sealed: str | None
     hint: str
     origin: str  # "create" or "rotate"
     operation: str
     time: str  # RFC 3339, UTC
     confirmed: bool = True
     unsettled_until: str | None = None  # RFC 3339, UTC
+    recipients: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AppRecord:
-    """One app of ours: as the API returned it, its sealed secret, and whether it must not be destroyed."""
+    """One app of ours: as the API returned it, its sealed secret, and what else is to be known of it.
+
+    `protect` says that it must not be destroyed; `deliveries` are the receipts, by the sink's name.
+    """
 
     address: Address
     app: App
     secret: SealedSecret | None = None
     protect: bool = False
+    deliveries: Mapping[str, Receipt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +86,59 @@ def header_from(data: bytes, where: str) -> Header:
 def record_to(record: AppRecord) -> bytes:
     """`apps/<key>.json`: sorted keys, one value a line, so that a diff reads like a sentence.
 
-    `protect` stands only where it is true.
+    `protect`, `deliveries` and the recipients stand only where they say something.
     """
     secret = None if record.secret is None else asdict(record.secret)
+    if secret is not None and secret["recipients"] is None:
+        del secret["recipients"]
     fields = {"format": FORMAT, "key": record.address.key, "object": asdict(record.app), "secret": secret}
-    return documents.dump({**fields, **({"protect": True} if record.protect else {})})
+    if record.protect:
+        fields["protect"] = True
+    if record.deliveries:
+        fields["deliveries"] = {name: asdict(receipt) for name, receipt in record.deliveries.items()}
+    return documents.dump(fields)
 
 
 def record_from(data: bytes, where: str, key: str) -> AppRecord:
     """The other way. A record belongs to the key that its file is named after."""
-    document = documents.load(data, where, {"format", "key", "object", "secret"}, {"protect"})
+    document = documents.load(data, where, {"format", "key", "object", "secret"}, {"protect", "deliveries"})
     if not KEY.fullmatch(key):
         refuse(where, f"it is not named after a key: {KEY_RULE}")
     if document["key"] != key:
         refuse(where, f"it says it is the record of another key than {quote(key, 80)}")
-    secret = document["secret"]
-    app = documents.app(document["object"], where)
-    held = None if secret is None else _secret(secret, where)
-    return AppRecord(
-        Address(key), app, held, documents.flag(document.get("protect", False), where, "protect")
-    )
+    deliveries = _deliveries(document.get("deliveries", {}), where)
+    secret = None if document["secret"] is None else _secret(document["secret"], where)
+    if (
+        secret
+        and secret.sealed is None
+        and all(it.operation != secret.operation for it in deliveries.values())
+    ):
+        refuse(where, "secret.sealed is not a string, and no sink has a receipt for it")
+    protect = documents.flag(document.get("protect", False), where, "protect")
+    return AppRecord(Address(key), documents.app(document["object"], where), secret, protect, deliveries)
 
 
 def _secret(value: Any, where: str) -> SealedSecret:
-    fields = documents.mapping(value, where, set(SealedSecret.__match_args__), "secret")
-    for name in ("sealed", "hint", "origin", "operation", "time"):
+    wanted = set(SealedSecret.__match_args__)
+    given = documents.mapping(value, where, None, "secret")
+    fields = documents.mapping(given, where, wanted - ({"recipients"} - given.keys()), "secret")
+    documents.optional(fields["sealed"], where, "secret.sealed")
+    if fields["sealed"] == "":
+        refuse(where, "secret.sealed is not a string")
+    for name in ("hint", "origin", "operation", "time"):
         documents.string(fields[name], where, f"secret.{name}", empty=name == "hint")
     documents.flag(fields["confirmed"], where, "secret.confirmed")
     documents.moment(fields["unsettled_until"], where, "secret.unsettled_until")
+    if "recipients" in fields:
+        fields["recipients"] = documents.texts(fields["recipients"], where, "secret.recipients")
     return SealedSecret(**fields)
+
+
+def _deliveries(value: Any, where: str) -> Mapping[str, Receipt]:
+    receipts = {}
+    for name, item in documents.mapping(value, where, None, "deliveries").items():
+        fields = documents.mapping(item, where, set(Receipt.__match_args__), "a delivery")
+        for part in Receipt.__match_args__:
+            documents.string(fields[part], where, f"deliveries.{part}")
+        receipts[name] = Receipt(**fields)
+    return receipts

@@ -49,6 +49,8 @@ def verify(records: Iterable[AppRecord], opener: Opener, api: OAuthAppsApi) -> I
 def _verify(record: AppRecord, opener: Opener, api: OAuthAppsApi) -> Verified:
     if record.secret is None:
         return Verified(record.address, Verdict.NOT_HELD)
+    if record.secret.sealed is None:
+        return Verified(record.address, Verdict.NOT_HELD, "only its sinks have it")
     try:
         answer = api.introspect(record.app.client_id, client_secret(record, opener))
     except ProvisionerError as error:

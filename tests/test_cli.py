@@ -192,7 +192,7 @@ def test_a_partial_failure_is_exit_3_and_the_next_apply_goes_on(provisioner, man
     sandbox.add_fault("create:422")
     first = provisioner("apply", "--auto-approve", "--parallelism", "1")
     assert first.status == 3
-    assert "1 of 2 changes were not made" in first.err
+    assert "1 of 2 changes are not finished" in first.err
     assert provisioner("apply", "--auto-approve").status == 0
     assert len(sandbox.world.apps()) == 2
 

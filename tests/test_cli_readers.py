@@ -114,6 +114,7 @@ def test_init_takes_the_key_file_that_is_named_before_all_others(
 ) -> None:
     private, public = key_pair()
     assert provisioner("init", "-f", "other.yaml").status == 0
+    (tmp_path / "keys").touch(0o600)
     (tmp_path / "keys").write_text(private)
     monkeypatch.setenv(variable, "keys")
     monkeypatch.setenv("SOPS_AGE_KEY", key_pair()[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -209,6 +210,83 @@ def test_moves_are_refused_unless_each_leads_one_app_to_one_end(
         with pytest.raises(ManifestError) as caught:
             resolved(text)
         assert caught.value.faults
+
+
+# Sinks
+
+SINKS = """\
+version: 1
+sinks:
+  sealed: {type: age, path: "secrets/{key}.env.age", recipients: [r], keep: true}
+  cluster: {type: kubernetes, prefix: "{KEY}_"}
+  unused: {type: command, command: [./deliver]}
+defaults: {sinks: [sealed, cluster]}
+apps:
+  by-default: {redirect_uris: ['https://a.example/cb']}
+  the-other-way: {redirect_uris: ['https://b.example/cb'], sinks: [cluster, sealed], sink_only: true}
+  nowhere: {redirect_uris: ['https://c.example/cb'], sinks: []}
+"""
+
+
+def test_an_app_is_delivered_to_its_own_sinks_else_to_the_default_ones_in_the_order_written() -> None:
+    state = resolved(SINKS)
+    assert {
+        address.key: [target.sink.name for target in targets] for address, targets in state.sinks.items()
+    } == {
+        "by-default": ["sealed", "cluster"],
+        "the-other-way": ["cluster", "sealed"],
+    }
+    assert all(target.address == address for address, targets in state.sinks.items() for target in targets)
+
+
+def test_a_target_has_the_options_of_its_sink_with_its_own_key_in_them() -> None:
+    sealed, cluster = resolved(SINKS).sinks[Address("by-default")]
+    assert sealed.options["path"] == "secrets/by-default.env.age"
+    assert (sealed.sink.keep, cluster.sink.keep) == (True, False)
+    assert cluster.options["name"] == "by-default"
+    assert cluster.names == ("BY_DEFAULT_CLIENT_ID", "BY_DEFAULT_CLIENT_SECRET")
+
+
+def test_every_sink_is_known_also_where_no_app_is_delivered_to_it() -> None:
+    state = resolved(SINKS)
+    assert list(state.declared_sinks) == ["sealed", "cluster", "unused"]
+    assert all(
+        target.sink is state.declared_sinks[target.sink.name] for target in state.sinks[Address("by-default")]
+    )
+    assert resolved("version: 1\napps: {}\n").declared_sinks == {}
+
+
+def test_the_copy_in_the_state_is_dropped_only_where_the_app_says_so() -> None:
+    state = resolved(SINKS)
+    assert [address.key for address in state.apps if state.lifecycle(address).sink_only] == ["the-other-way"]
+
+
+SINK_NAMES = st.lists(st.sampled_from(["s0", "s1", "s2"]), unique=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(apps=st.dictionaries(st.sampled_from("abcd"), st.none() | SINK_NAMES), defaults=st.none() | SINK_NAMES)
+def test_every_app_has_just_the_targets_that_are_stated_for_it(
+    apps: dict[str, list[str] | None], defaults: list[str] | None
+) -> None:
+    uris = {"redirect_uris": ["https://a.example/cb"]}
+    text = json.dumps(
+        {
+            "version": 1,
+            "sinks": {name: {"type": "vault", "path": f"{name}/{{key}}"} for name in ("s0", "s1", "s2")},
+            "defaults": {} if defaults is None else {"sinks": defaults},
+            "apps": {key: uris if names is None else uris | {"sinks": names} for key, names in apps.items()},
+        }
+    )
+    wanted = {Address(key): (defaults or []) if names is None else names for key, names in apps.items()}
+    found = resolved(text).sinks
+    assert {address: [target.sink.name for target in targets] for address, targets in found.items()} == {
+        address: names for address, names in wanted.items() if names
+    }
+    for address, targets in found.items():
+        assert [target.options["path"] for target in targets] == [
+            f"{target.sink.name}/{address.key}" for target in targets
+        ]
 
 
 NAME = st.text("abcXYZ 09.", min_size=1, max_size=8).filter(lambda text: text == text.strip(" "))

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePath
 from typing import Any
 
 import jsonschema
@@ -16,6 +17,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provisioner.delivery import DeclaredSink
 from provisioner.errors import Problem
 from provisioner.manifest import (
     Fault,
@@ -287,7 +289,7 @@ def test_b11_an_unknown_key_near_a_known_one_says_which() -> None:
         'Did you mean "apps"?',
         'Did you mean "state"?',
         'Did you mean "redirect_uris"?',
-        "Known here: name, redirect_uris, scopes, protect, rotate_after.",
+        "Known here: name, redirect_uris, scopes, protect, rotate_after, sinks, sink_only.",
         'Did you mean "scopes"?',
     ]
 
@@ -643,7 +645,9 @@ def test_a_state_that_nobody_states_stands_beside_the_first_file() -> None:
     assert manifest.state.recipients == ()
 
 
-@pytest.mark.parametrize("section", ["provider", "state", "recovery", "variables", "defaults", "policy"])
+@pytest.mark.parametrize(
+    "section", ["provider", "state", "recovery", "variables", "defaults", "sinks", "policy"]
+)
 def test_a_section_that_is_for_one_file_is_refused_in_a_second(section: str) -> None:
     (fault,) = two_files(f"version: 1\napps: {{}}\n{section}: {{}}\n", f"{section}: {{}}\n")
     assert (fault.file, *place(fault)) == ("b.yaml", 1, 1, section)
@@ -864,8 +868,412 @@ def test_an_unknown_key_is_a_fault_in_every_section(section: str) -> None:
         )
 
 
+# Sinks
+
+SINKS = (CASES / "good-sinks.yaml").read_text("utf-8")
+RECIPIENTS = ["good"]
+# The least that each type needs, and all of its options then.
+LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "age": ({"path": "x", "recipients": RECIPIENTS}, {"format": "dotenv"}),
+    "file": ({"path": "x", "plaintext": True}, {"format": "dotenv"}),
+    "command": ({"command": ["x"]}, {"remove": [], "format": "json", "timeout": "30s", "env": []}),
+    "vault": (
+        {"path": "x"},
+        {
+            "mount": "secret",
+            "namespace": "",
+            "address": "",
+            "auth": "token",
+            "approle_mount": "approle",
+            "ca_cert": "",
+        },
+    ),
+    "kubernetes": (
+        {},
+        {"name": "{key}", "namespace": "default", "context": "", "manifest": "", "plaintext": False},
+    ),
+    "github-actions": ({"repository": "a/b"}, {"environment": ""}),
+}
+
+
+def sinks_text(sinks: object, apps: dict[str, list[str]] | None = None, **more: object) -> str:
+    """A manifest with these sinks, on one line in JSON's form, and with apps that are delivered to them."""
+    declared = {
+        key: {"redirect_uris": ["https://a.example/cb"], "sinks": names}
+        for key, names in (apps or {}).items()
+    }
+    return json.dumps({"version": 1, "sinks": sinks, "apps": declared, **more})
+
+
+def one_sink(kind: str, **options: object) -> str:
+    return sinks_text({"s": {"type": kind, **LEAST[kind][0], **options}})
+
+
+@pytest.mark.parametrize("kind", LEAST)
+def test_a_sink_has_every_option_of_its_type_stated_or_not(kind: str) -> None:
+    needed, rest = LEAST[kind]
+    common = {"prefix": "", "keys": {"client_id": "CLIENT_ID", "client_secret": "CLIENT_SECRET"}}
+    (sink,) = load_text(one_sink(kind)).sinks.values()
+    assert sink == DeclaredSink("s", kind, common | needed | rest, PurePath(), keep=False)
+    assert json.loads(json.dumps(sink.options)) == sink.options
+
+
+@pytest.mark.parametrize("kind", LEAST)
+def test_what_a_sink_needs_is_asked_for_at_its_name(kind: str) -> None:
+    for option in LEAST[kind][0]:
+        sink = {"type": kind, **{name: value for name, value in LEAST[kind][0].items() if name != option}}
+        text = sinks_text({"s": sink})
+        fault = only(text)
+        assert (fault.path, text[fault.column - 1 :][:5]) == (f"sinks.s.{option}", '"s": ')
+        assert not schema_accepts(text)
+
+
+def test_sinks_know_the_folder_of_the_file_that_states_them_and_what_their_variables_are() -> None:
+    team = PORTAL.replace("portal", "gate").encode()
+    manifest = load([Source("teams/one.yaml", team), Source("shared/sinks.yaml", SINKS.encode())])
+    assert {sink.folder for sink in manifest.sinks.values()} == {PurePath("shared")}
+    assert manifest.sinks["sealed-json"].keep
+    assert manifest.sinks["sealed-json"].options["path"] == "./secrets/payments/{KEY}.age"
+    assert manifest.sinks["tool-in-full"].options["timeout"] == "600s"
+    assert manifest.default_sinks == ("sealed", "cluster", "tool")
+
+
+def test_an_app_states_its_sinks_or_none_or_says_nothing() -> None:
+    apps = load_text(SINKS).apps
+    assert apps[Address("portal")].sinks is None
+    assert apps[Address("no-copies")].sinks == ()
+    assert apps[Address("crm")].sinks == ("environment", "sealed")
+    assert {address.key for address, app in apps.items() if app.sink_only} == {"billing", "crm"}
+
+
+def test_an_unknown_type_says_which_are_known_and_an_unknown_option_which_is_near() -> None:
+    fault = only(sinks_text({"s": {"type": "github-action", "repository": "a/b"}}))
+    assert all(kind in fault.rule for kind in LEAST)
+    assert fault.remedy == 'Did you mean "github-actions"?'
+    text = "version: 1\nsinks:\n  s:\n    type: vault\n    path: x\n    adress: x\napps: {}\n"
+    fault = only(text)
+    assert (place(fault), fault.remedy) == ((6, 5, "sinks.s.adress"), 'Did you mean "address"?')
+
+
+@pytest.mark.parametrize("kind", LEAST)
+@pytest.mark.parametrize("value", [None, 7, True, "", [], {}, ["x", 7], "\0"])
+def test_no_value_of_any_option_is_a_surprise(kind: str, value: object) -> None:
+    """Each is taken or is a fault of this option, and the schema takes what the loader takes."""
+    for option in validator().schema["$defs"][MODELS[kind]]["properties"].keys() - {"type"}:
+        text = one_sink(kind, **{option: value})
+        try:
+            load_text(text)
+        except ManifestError as error:
+            assert all(fault.path.startswith(f"sinks.s.{option}") for fault in error.faults)
+        else:
+            assert schema_accepts(text)
+
+
+MODELS = {
+    "age": "Age",
+    "file": "File",
+    "command": "Command",
+    "vault": "Vault",
+    "kubernetes": "Kubernetes",
+    "github-actions": "GithubActions",
+}
+
+
+def test_b52_a_path_leads_to_a_file_below_the_manifest() -> None:
+    sinks = [path.split(".")[1] for _, _, path in places("b52-sink-paths")]
+    assert sinks == list(yaml.safe_load((CASES / "b52-sink-paths.yaml").read_bytes())["sinks"])
+
+
+def test_b54_a_sink_is_neither_in_the_state_nor_the_manifest() -> None:
+    path = CASES / "b54-places-of-the-manifest-and-state.yaml"
+    with pytest.raises(ManifestError) as caught:
+        load([Source(path.name, path.read_bytes())])
+    assert [fault.path for fault in caught.value.faults] == [
+        "sinks.in-the-state.path",
+        "sinks.the-state.path",
+        "sinks.in-capitals.path",
+        "sinks.the-lock.manifest",
+        "sinks.the-manifest.path",
+        "apps.state.sinks[0]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "good"),
+    [
+        ("state/x", True),
+        ("kept/state/x", False),
+        ("kept/x", True),
+        ("a.yaml", True),
+        ("teams/a.yaml", False),
+        ("shared.yaml", False),
+    ],
+)
+def test_b54_paths_are_held_against_the_state_and_the_files_of_other_folders(path: str, good: bool) -> None:
+    sources = [
+        Source("teams/a.yaml", PORTAL.encode() + b"state: {path: ../kept/state}\n"),
+        Source("shared.yaml", sinks_text({"s": {"type": "file", "path": path, "plaintext": True}}).encode()),
+    ]
+    if good:
+        assert load(sources).sinks["s"].options["path"] == path
+    else:
+        with pytest.raises(ManifestError, match="has 1 fault"):
+            load(sources)
+
+
+@pytest.mark.parametrize("state", ["{path: 7}", "state", "{path: [x]}"])
+def test_b54_a_state_that_cannot_be_told_is_no_place(state: str) -> None:
+    sinks = "sinks: {s: {type: file, path: state/x, plaintext: true}}"
+    assert only(f"version: 1\nstate: {state}\napps: {{}}\n{sinks}\n").path.startswith("state")
+
+
+def test_b54_two_deliveries_to_one_place_show_both_and_say_what_to_change() -> None:
+    faults = faults_of((CASES / "b54-two-in-one-place.yaml").read_bytes())
+    assert place(faults[0]) == (21, 3, "apps.billing.sinks")
+    assert "oauth_app.portal in sinks.sealed, at apps.yaml:20:3" in faults[0].rule
+    assert faults[0].remedy == "Use {key} in sinks.sealed.path, at apps.yaml:3:23."
+
+
+def test_b54_apps_of_two_files_are_held_against_each_other() -> None:
+    sink = "sinks: {s: {type: kubernetes, name: x}}\ndefaults: {sinks: [s]}\n"
+    (fault,) = two_files(PORTAL + sink, PORTAL.replace("portal", "gate"))
+    assert (fault.file, *place(fault)) == ("b.yaml", 3, 3, "apps.gate.sinks")
+    assert "oauth_app.portal in sinks.s, at a.yaml:3:3" in fault.rule
+
+
+def test_b54_what_is_said_twice_of_one_app_is_no_collision() -> None:
+    sink = "sinks: {s: {type: kubernetes, name: x}}\ndefaults: {sinks: [s]}\n"
+    assert [fault.path for fault in two_files(PORTAL + sink, PORTAL + sink)] == [
+        "apps.portal",
+        "sinks",
+        "defaults",
+    ]
+    assert only(sinks_text({"s": {"type": "kubernetes"}}, {"a": ["s", "s"]})).path == "apps.a.sinks[1]"
+
+
+IDENTITIES: dict[str, Callable[[dict[str, str], str], set[tuple[str, ...]]]] = {
+    "age": lambda texts, key: {("file", filled(texts["path"], key).lower())},
+    "file": lambda texts, key: {("file", filled(texts["path"], key).lower())},
+    "vault": lambda texts, key: {("vault", filled(texts["path"], key))},
+    "kubernetes": lambda texts, key: {("k8s", filled(texts["name"], key))},
+    "github-actions": lambda texts, key: {
+        ("gh", filled(texts["prefix"], key) + name) for name in ("CLIENT_ID", "CLIENT_SECRET")
+    },
+    "command": lambda texts, key: set(),
+}
+PLACE = {
+    "age": "path",
+    "file": "path",
+    "vault": "path",
+    "kubernetes": "name",
+    "github-actions": "prefix",
+    "command": "command",
+}
+
+
+def filled(text: str, key: str) -> str:
+    return text.replace("{key}", key).replace("{KEY}", key.upper().replace("-", "_"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sinks=st.lists(
+        st.tuples(st.sampled_from(list(PLACE)), st.sampled_from(["x", "a", "A", "{key}", "{KEY}", "x{key}"])),
+        max_size=4,
+    ),
+    apps=st.dictionaries(st.sampled_from(["a", "x", "a-b", "a_b", "xa"]), st.sets(st.integers(0, 3))),
+)
+def test_b54_every_two_deliveries_to_one_place_are_found_and_no_others(
+    sinks: list[tuple[str, str]], apps: dict[str, set[int]]
+) -> None:
+    declared, texts = {}, {}
+    for number, (kind, text) in enumerate(sinks):
+        option = PLACE[kind]
+        texts[f"s{number}"] = (kind, {option: text})
+        declared[f"s{number}"] = {
+            "type": kind,
+            **LEAST[kind][0],
+            option: [text] if option == "command" else text,
+        }
+    used = {
+        key: [f"s{number}" for number in sorted(chosen) if number < len(sinks)]
+        for key, chosen in apps.items()
+    }
+    taken: list[tuple[str, ...]] = []
+    for key, names in used.items():
+        for kind, stated in (texts[name] for name in names):
+            taken += IDENTITIES[kind](stated, key)
+    # What fits neither Kubernetes nor GitHub is a fault of another kind.
+    unfit = any(
+        (kind == "kubernetes" and ("A" in text or "{KEY}" in text))
+        or (kind == "github-actions" and text not in ("A", "{KEY}"))
+        for kind, text in sinks
+    ) or any(
+        "_" in key and kind == "kubernetes" and "{key}" in stated["name"]
+        for key, names in used.items()
+        for kind, stated in (texts[name] for name in names)
+    )
+    text = sinks_text(declared, used)
+    if not unfit and len(set(taken)) == len(taken):
+        assert len(load_text(text).sinks) == len(sinks)
+    else:
+        assert faults_of(text)
+
+
+def test_b55_names_fit_the_place_that_they_go_to() -> None:
+    names = yaml.safe_load((CASES / "b55-names.yaml").read_bytes())["sinks"]
+    assert {path.split(".")[1] for _, _, path in places("b55-names")} == set(names)
+
+
+@pytest.mark.parametrize("kind", LEAST)
+@pytest.mark.parametrize("secret", ["hunter2 and more", "x/canary+", "Ünïcode"])
+def test_b55_a_name_for_the_secret_that_may_be_the_secret_is_not_shown(kind: str, secret: str) -> None:
+    error = error_of(one_sink(kind, keys={"client_secret": secret}))
+    assert error.faults[0].path == "sinks.s.keys.client_secret"
+    assert secret not in error.detail + repr(error.faults)
+
+
+def test_b55_what_an_app_s_key_makes_of_a_name_is_a_fault_of_that_app_alone() -> None:
+    sinks = {"s": {"type": "github-actions", "repository": "a/{key}", "prefix": "{KEY}_"}}
+    fault = only(sinks_text(sinks, {"portal": ["s"], "9lives": ["s"], "github-2": []}))
+    assert (fault.path, fault.found) == ("apps.9lives.sinks[0]", "s")
+    assert '"9LIVES_CLIENT_ID"' in fault.rule
+    assert only(sinks_text(sinks, {"github-2": ["s"]})).path == "apps.github-2.sinks[0]"
+
+
+def test_b57_recipients_of_a_sink_are_checked_by_whoever_knows_them() -> None:
+    text = one_sink("age", recipients=["good", "bad"])
+    assert only(text).path == "sinks.s.recipients[1]"
+    assert load([Source("a.yaml", text.encode())]).sinks["s"].options["recipients"] == ["good", "bad"]
+
+
+def test_b60_what_a_sink_logs_in_with_is_refused_and_never_shown() -> None:
+    error = error_of((CASES / "bad-sink-options.yaml").read_text("utf-8"))
+    assert "canary" not in repr(error.faults) + error.detail + str(error)
+
+
+@pytest.mark.parametrize(
+    "word", ["{Key}", "{name}", "{ key }", "{{key}}", "${KEY}", "{key }", "{KEY_ID}", "{app.key}", "{0}"]
+)
+def test_a_word_in_braces_is_one_of_two(word: str) -> None:
+    for kind, option in PLACE.items():
+        if option in LEAST[kind][0]:
+            text = f"x{word.replace('${', '$${')}y"
+            fault = faults_of(one_sink(kind, **{option: [text] if option == "command" else text}))[0]
+            assert fault.found == word
+            assert "{key}" in fault.rule
+            assert "{KEY}" in fault.rule
+
+
+@pytest.mark.parametrize("word", ["{}", "{{.Names}}", '{"a": 1}', "{print $1}", "a{key}b{KEY}", "}{", "{é}"])
+def test_braces_that_hold_no_word_may_stand_in_a_command(word: str) -> None:
+    assert load_text(one_sink("command", command=["x", word])).sinks["s"].options["command"][1] == word
+
+
+@pytest.mark.parametrize("unit", ["ms", "s", "m", "h", "d"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "0",
+        "1",
+        "01",
+        "9",
+        "10",
+        "000010",
+        "11",
+        "59",
+        "600",
+        "601",
+        "999",
+        "1000",
+        "0999",
+        "600000",
+        "600001",
+    ],
+)
+def test_a_command_takes_from_1s_to_10m_for_loader_and_schema(number: str, unit: str) -> None:
+    seconds = int(number) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    text = one_sink("command", timeout=f"{number}{unit}")
+    if 1 <= seconds <= 600:
+        assert load_text(text).sinks["s"].options["timeout"] == f"{number}{unit}"
+    else:
+        assert only(text).path == "sinks.s.timeout"
+    assert schema_accepts(text) == (1 <= seconds <= 600)
+
+
+def test_a_secret_goes_into_a_file_in_clear_only_where_that_is_said() -> None:
+    for kind, more in (("file", {}), ("kubernetes", {"manifest": "x.yaml"})):
+        for plaintext in (True, False):
+            text = one_sink(kind, **more, plaintext=plaintext)
+            assert schema_accepts(text) == plaintext
+            if plaintext:
+                assert load_text(text).sinks["s"].options["plaintext"]
+            else:
+                assert "in clear" in only(text).rule
+    assert load_text(one_sink("kubernetes", plaintext=False)).sinks
+
+
+def test_kubernetes_takes_no_underscore_and_the_fault_says_to_give_a_name() -> None:
+    fault = only(sinks_text({"s": {"type": "kubernetes"}}, {"a_b": ["s"], "a-b": ["s"]}))
+    assert fault.path == "apps.a_b.sinks[0]"
+    assert '"a_b"' in fault.rule
+    assert "`name:`" in fault.remedy
+
+
+def test_sinks_that_cannot_be_told_are_not_said_to_be_missing() -> None:
+    for sinks in ("~", "[x]", "*x", "x"):
+        text = app("sinks: [x], redirect_uris: ['https://a.example/cb']") + f"sinks: {sinks}\n"
+        assert only(text).path == "sinks"
+    for sink in ({"type": "x"}, {}, {"type": "age", "path": "/", "recipients": RECIPIENTS}):
+        assert only(sinks_text({"s": sink}, {"a": ["s"], "b": ["s"]})).path.startswith("sinks.s.")
+
+
+def test_a_near_sink_is_offered_for_as_many_faults_as_are_shown() -> None:
+    apps = {f"a{number}": ["clustr"] for number in range(102)}
+    remedies = [fault.remedy for fault in faults_of(sinks_text({"cluster": {"type": "kubernetes"}}, apps))]
+    assert set(remedies[:100]) == {'Did you mean "cluster"?'}
+    assert set(remedies[100:]) == {"Declare it under `sinks`."}
+
+
+@pytest.mark.parametrize(
+    ("body", "defaults", "good"),
+    [
+        ("sinks: []", "{sinks: [s]}", False),
+        ("name: a", "{}", False),
+        ("name: a", "{sinks: []}", False),
+        ("name: a", "{sinks: [s]}", True),
+        ("sinks: [s]", "{sinks: []}", True),
+    ],
+)
+def test_the_only_copy_is_not_kept_nowhere(body: str, defaults: str, good: bool) -> None:
+    text = app(f"{body}, sink_only: true, redirect_uris: ['https://a.example/cb']")
+    text += f"sinks: {{s: {{type: kubernetes}}}}\ndefaults: {defaults}\n"
+    if good:
+        assert load_text(text).apps[Address("a")].sink_only
+    else:
+        assert only(text).path == "apps.a.sink_only"
+
+
+def test_defaults_that_cannot_be_told_may_have_sinks() -> None:
+    text = app("sink_only: true, redirect_uris: ['https://a.example/cb']")
+    for defaults in ("~", "[]", "{sinks: ~}", "{sinks: x}"):
+        assert only(f"{text}defaults: {defaults}\n").path.startswith("defaults")
+
+
+def test_what_is_wrong_in_one_option_hides_nothing_of_another() -> None:
+    sink = {"type": "age", "path": "/x", "recipients": ["bad"], "prefix": 7, "colour": "blue", "format": "x"}
+    assert {fault.path for fault in faults_of(sinks_text({"s": sink}))} == {
+        f"sinks.s.{option}" for option in ("path", "recipients[0]", "prefix", "colour", "format")
+    }
+
+
 def schema_accepts(text: str) -> bool:
-    return jsonschema.Draft202012Validator(json_schema()).is_valid(stringly(yaml.safe_load(text)))
+    return validator().is_valid(stringly(yaml.safe_load(text)))
+
+
+@cache
+def validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json_schema())
 
 
 # Syntax
@@ -949,7 +1357,7 @@ def test_the_example_is_a_good_manifest() -> None:
 
 @pytest.mark.parametrize("path", [*GOOD, EXAMPLES / "apps.yaml"], ids=lambda path: path.stem)
 def test_the_schema_accepts_what_is_good(path: Path) -> None:
-    jsonschema.Draft202012Validator(json_schema()).validate(yaml.safe_load(path.read_bytes()))
+    validator().validate(yaml.safe_load(path.read_bytes()))
 
 
 # What a schema cannot see: how the YAML is written, sums over several places, and the sense of strings.
@@ -965,8 +1373,10 @@ BEYOND_A_SCHEMA = (
     "b16-",
     "b20-",
     "b21-",
+    "b54-",
     "b56-recipients",
     "b56-a-private",
+    "targets-",
     "transitions-",
 )
 
@@ -976,7 +1386,7 @@ BEYOND_A_SCHEMA = (
 )
 def test_the_schema_refuses_what_it_can_see(path: Path) -> None:
     document = stringly(yaml.safe_load(path.read_bytes()))
-    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(document)
+    assert not validator().is_valid(document)
 
 
 def stringly(node: Any) -> Any:
@@ -1023,6 +1433,15 @@ TOKENS = [
         "app",
         "allow",
         "protect",
+        "sinks",
+        "type",
+        "age",
+        "file",
+        "kubernetes",
+        "path",
+        "keys",
+        "client_id",
+        "sink_only",
     ),
     *(
         ": ",
@@ -1045,7 +1464,22 @@ TOKENS = [
     ),
     *("&x ", "*x ", "!t ", "!!str ", "<<", "|\n", ">-\n", "'", '"', "\\", "\\ud800", "${", "${var.a}", "$${"),
     *("~", "NO", "1", "010", "22:22", "1.20", "2024-01-01", "=", "https://a.example/cb", "%YAML 1.1", "@"),
-    *("\ufeff", "\0", "\x85", "é", "𝄞", "\r\n", "\r", KEY, "%", "x" * 8193, "[" * 40),
+    *(
+        "\ufeff",
+        "\0",
+        "\x85",
+        "é",
+        "𝄞",
+        "\r\n",
+        "\r",
+        KEY,
+        "%",
+        "x" * 8193,
+        "[" * 40,
+        "{key}",
+        "{KEY}",
+        "{x}",
+    ),
 ]
 
 
@@ -1058,6 +1492,12 @@ TOKENS = [
         st.lists(st.sampled_from(TOKENS), max_size=25).map(lambda tokens: "".join(tokens).encode()),
         st.lists(st.sampled_from(TOKENS), max_size=15).map(
             lambda tokens: ("version: 1\napps:\n  a:\n    name: " + "".join(tokens)).encode()
+        ),
+        st.lists(st.sampled_from(TOKENS), max_size=15).map(
+            lambda tokens: (
+                "version: 1\napps: {a: {sinks: [s]}}\nsinks:\n  s:\n    type: age\n    path: "
+                + "".join(tokens)
+            ).encode()
         ),
     )
 )

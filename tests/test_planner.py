@@ -13,9 +13,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provisioner.consent import Choices, Consent
+from provisioner.cli.planning import consent_from
+from provisioner.consent import Choices
 from provisioner.desired import DesiredState, Policy, resolve
-from provisioner.errors import PlanError
+from provisioner.errors import PlanError, ProvisionerError
 from provisioner.manifest import Source, load
 from provisioner.model import Address, App, AppSpec
 from provisioner.operation import Answer, OpenOperation, Operation, Sight, Step
@@ -111,7 +112,8 @@ def world(case: dict[str, Any]) -> tuple[DesiredState, State, Observed | None]:
         return desired, prior, None
     seen = recorded if case["observed"] == "same" else case["observed"]
     apps = [held if isinstance(held, App) else app(key, **held) for key, held in seen.items()]
-    return desired, prior, Observed(tuple(apps), frozenset(app(key).id for key in case.get("gone", [])), LATE)
+    gone = frozenset(app(key).id for key in case.get("gone", []))
+    return desired, prior, Observed(tuple(apps), gone, case.get("date", LATE))
 
 
 def planned(case: dict[str, Any]) -> Plan:
@@ -121,7 +123,7 @@ def planned(case: dict[str, Any]) -> Plan:
     addresses = {
         name: frozenset(map(Address, flags.get(name, ()))) for name in ("replace", "target", "exclude")
     }
-    consent = Consent().with_policy([*manifest.policy.allow, *flags.get("allow", ())])
+    consent = consent_from(flags.get("allow", ()))
     choices = Choices(consent, **addresses, max_deletes=flags.get("max_deletes"))
     return (build_destruction if flags.get("destroy") else build)(*world(case), rules, choices)
 
@@ -136,7 +138,7 @@ def test_the_plan_reads_as_in_the_case(path: Path) -> None:
         drawn = document(plan)
         shown = plan_text(plan, ["age1reader (the manifest)"]) + conflicts_text(plan)
         assert "error" not in case
-    except PlanError as error:
+    except ProvisionerError as error:
         assert case["error"] is True
         shown = error_text(error)
     if REWRITE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import pickle
 import subprocess
@@ -23,7 +24,10 @@ from provisioner.sealing import (
     check_recipient,
     generate_identity,
     identities_from,
+    is_encrypted,
     open_sealed,
+    takes_passphrase,
+    unlock,
 )
 
 Tool = Callable[[str], str]
@@ -351,6 +355,42 @@ def test_b58_an_identity_file_that_needs_a_passphrase_is_told_so(start: bytes) -
     error = refused(lambda: identities_from(Secret(start)))
     assert error.summary == "The identity file is itself encrypted"
     assert "age --decrypt" in error.hint
+
+
+SCRYPT = b"age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 18\nAAAA\n--- AAAA\n"
+BEGIN = b"-----BEGIN AGE ENCRYPTED FILE-----"
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_b58_an_identity_file_that_a_passphrase_opens_is_known_by_its_head(ending: bytes) -> None:
+    armored = ending.join([BEGIN, *base64.encodebytes(SCRYPT).splitlines(), b""])
+    for content in (SCRYPT, armored):
+        assert takes_passphrase(Secret(content))
+        assert is_encrypted(Secret(content))
+
+
+def test_b58_an_identity_file_that_a_key_opens_or_none_does_is_told_from_it(own: tuple[Secret, str]) -> None:
+    binary = pyrage.encrypt(b"x", [pyrage.x25519.Recipient.from_str(own[1])])
+    for content in (binary, Sealer([own[1]]).seal(CONTENT).encode(), BEGIN, BEGIN + b"\n=\n", BEGIN + b"\nA"):
+        assert is_encrypted(Secret(content))
+        assert not takes_passphrase(Secret(content))
+    for content in (own[0].reveal(), b"# comment\n" + SCRYPT, b"", PEM.encode()):
+        assert not is_encrypted(Secret(content))
+        assert not takes_passphrase(Secret(content))
+
+
+@given(st.binary(max_size=100), st.sampled_from([b"", BEGIN, BEGIN + b"\n", SCRYPT[:30]]))
+@settings(max_examples=200)
+def test_b58_any_bytes_are_a_file_that_takes_a_passphrase_or_not(content: bytes, start: bytes) -> None:
+    assert takes_passphrase(Secret(start + content)) <= is_encrypted(Secret(start + content))
+
+
+@pytest.mark.parametrize("passphrase", [b"canary-7Qz", b"\xff canary-7Qz", b""])
+def test_b58_a_file_that_its_passphrase_does_not_open_is_an_error_without_the_passphrase(
+    passphrase: bytes,
+) -> None:
+    error = refused(lambda: unlock(Secret(SCRYPT), Secret(passphrase)))
+    assert error.summary == "The passphrase does not open the identity file"
 
 
 @pytest.mark.parametrize("options", [("-t", "ed25519"), ("-t", "rsa", "-b", "2048", "-m", "PEM")])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 
 from provisioner.cli.options import (
     Asked,
+    Seconds,
     approve_option,
     choice_options,
     destroy_option,
@@ -23,9 +24,10 @@ from provisioner.cli.options import (
 from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_UNFINISHED, PlanError
 
 if TYPE_CHECKING:
+    from provisioner.cli.saving import Promised
     from provisioner.cli.workspace import Readers, Workspace
     from provisioner.consent import Consent
-    from provisioner.plan import ApplyResult, Observed, Plan
+    from provisioner.plan import Action, ApplyResult, Observed, Plan
     from provisioner.ports import OAuthAppsApi
     from provisioner.state import State
 
@@ -35,9 +37,12 @@ if TYPE_CHECKING:
 @approve_option
 @destroy_option
 @choice_options
+@click.option("--digest", metavar="sha256:…", help="Apply only if the plan is the one with this digest.")
+@click.option("--max-age", type=Seconds(), metavar="DURATION", help="Refuse a saved plan that is older.")
 @parallelism_option
 @lock_option
 @no_color_option
+@click.argument("plan_file", required=False, metavar="[PLANFILE]")
 def command(
     files: Sequence[str],
     variables: Sequence[str],
@@ -45,17 +50,27 @@ def command(
     auto_approve: bool,
     destroy: bool,
     asked: Asked,
+    digest: str | None,
+    max_age: float | None,
     parallelism: int,
     lock_timeout: float,
     no_color: bool,
+    plan_file: str | None,
 ) -> int:
     """Do what plan shows, after asking.
 
     Each client secret is sealed to its readers and recorded before anything else happens to it. What an
     earlier run left unfinished is part of the plan, and finished first.
+
+    With PLANFILE, made by `plan --out`, it does not ask: the plan is made again and must be the same, else
+    nothing is done. --digest does that without the file; it takes the flags that the plan was made with.
     """
+    from provisioner.cli.saving import promise
+
     manifest = (files, variables, var_files)
-    return start(manifest, asked, destroy, auto_approve, parallelism, lock_timeout, no_color)
+    promised, asked, destroy = promise(plan_file, digest, max_age, asked, destroy)
+    approved = auto_approve or promised is not None
+    return start(manifest, asked, destroy, approved, parallelism, lock_timeout, no_color, promised)
 
 
 def start(
@@ -66,6 +81,7 @@ def start(
     parallelism: int,
     lock_timeout: float,
     no_color: bool,
+    promised: Promised | None = None,
 ) -> int:
     """An apply, whichever command began it."""
     from provisioner.cli.planning import choices_from, planner
@@ -87,6 +103,8 @@ def start(
             False if no_color else workspace.settings.colour,
             stop,
             destroy,
+            asked,
+            promised,
         )
         return apply_approved(job) if auto_approve else apply_asked(job)
 
@@ -106,6 +124,8 @@ class Job:
     colour: bool | None
     stop: threading.Event
     destroy: bool = False
+    asked: Asked = field(default_factory=Asked)
+    promised: Promised | None = None
 
     def look(self) -> tuple[State, Plan, Observed, float]:
         """The state, one list call, the plan, and when that began (seconds of a steady clock)."""
@@ -126,6 +146,10 @@ def apply_approved(job: Job) -> int:
     with job.workspace.store.lock("apply", job.lock_timeout):
         prior, plan, observed, began = job.look()
         show(job, plan)
+        if job.promised:
+            from provisioner.cli.saving import content_of
+
+            job.promised.check(content_of(plan, prior, job.workspace, job.readers, job.asked, job.destroy))
         if not plan.changes or plan.conflicts:
             settle(plan, job.workspace.store)
             return nothing(job, plan)
@@ -192,8 +216,8 @@ def check_consent(job: Job, plan: Plan) -> None:
         )
         raise PlanError(
             f"{len(missing)} of these changes need consent, and nobody gave it",
-            "With --auto-approve nothing is destroyed or rotated that was not allowed by name.",
-            f"If the plan is right, run it again with: {allows}",
+            "Where nobody is asked, nothing is destroyed or rotated that was not allowed by name.",
+            f"If the plan is right, {'make and save it' if job.promised else 'run it'} again with: {allows}",
         )
 
 
@@ -221,6 +245,7 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
     """Under the lock: do it, and say how it ended. From here on a signal lets nothing new start."""
     from provisioner.apply import Approved, Ports, apply, settle
     from provisioner.cli.clock import SystemClock
+    from provisioner.cli.delivering import outlets
     from provisioner.cli.interrupt import stopping
     from provisioner.cli.output import complain, say
     from provisioner.cli.planning import pinned, rules
@@ -229,14 +254,25 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
     from provisioner.sealing import Sealer
 
     store = job.workspace.store
-    ports = Ports(job.api, store, Sealer(job.readers.recipients), SystemClock())
+    sealer = Sealer(job.readers.recipients)
+    ports = Ports(job.api, store, sealer, SystemClock(), outlets(job.workspace.settings))
     approved = Approved(plan, pinned(prior, job.base_url, observed), observed, rules(job.workspace), began)
     with stopping(job.stop), reporting(len(plan.changes), job.colour) as report:
         result = apply(approved, ports, job.parallelism, report, job.stop)
         settle(plan, store)
     tell = say if result.done else complain
     tell("\n" + ending(result, job.destroy).rstrip())
+    if job.destroy and result.done and any(map(outlives, plan.actions)):
+        complain("Not everything is destroyed yet: what an earlier run left open came first. Run it again.")
+        return EXIT_UNFINISHED
     return exit_status(result)
+
+
+def outlives(action: Action) -> bool:
+    """Whether an open operation was finished that leaves an app behind."""
+    from provisioner.plan import ActionKind
+
+    return action.kind is ActionKind.RESUME and action.like in (ActionKind.CREATE, ActionKind.ROTATE)
 
 
 def exit_status(result: ApplyResult) -> int:

@@ -65,7 +65,8 @@ def command(file: str) -> None:
 
 def _identity(settings: Settings) -> tuple[str, str]:
     """Where the identity that `secret get` will use is, and its public half; made where there is none."""
-    from provisioner.cli.workspace import exists, find_identities, identity_file
+    from provisioner.cli.identities import find_identities, identity_file
+    from provisioner.cli.workspace import exists
     from provisioner.files import shown
 
     path = identity_file(settings)

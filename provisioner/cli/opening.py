@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from provisioner.cli.workspace import find_identities
+from collections.abc import Sequence
+
+from provisioner.cli.identities import find_identities
 from provisioner.custody import Opener
 from provisioner.errors import SealingError
-from provisioner.sealing import open_sealed
+from provisioner.sealing import Identity, open_sealed
 from provisioner.settings import Settings
 
 
 def opener(settings: Settings) -> Opener:
     """Open with the identities that users of age and SOPS have; SealingError where there is none."""
-    identities = find_identities(settings)
+    return opener_of(find_identities(settings))
+
+
+def opener_of(identities: Sequence[Identity]) -> Opener:
+    """Open with these; SealingError where there is none."""
     if not identities:
         raise SealingError(
             "There is no identity to open a secret with",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -20,6 +22,7 @@ from provisioner.errors import EXIT_CHANGES, EXIT_ERROR
 @click.command()
 @manifest_options
 @click.option("--refresh/--no-refresh", default=True, help="Ask the API what exists (default), or do not.")
+@click.option("--out", metavar="FILE", help="Save the plan, to be reviewed and then applied as it is.")
 @detailed_option
 @destroy_option
 @choice_options
@@ -29,6 +32,7 @@ def command(  # one parameter an option
     variables: Sequence[str],
     var_files: Sequence[str],
     refresh: bool,
+    out: str | None,
     detailed_exitcode: bool,
     destroy: bool,
     asked: Asked,
@@ -38,9 +42,10 @@ def command(  # one parameter an option
 
     With --no-refresh it needs no token and no network, and says that drift was not looked for.
     """
-    from provisioner.cli.output import complain, say_painted  # --help needs none of these
+    from provisioner.cli.output import complain, say, say_painted  # --help needs none of these
     from provisioner.cli.planning import choices_from, look, planner
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
+    from provisioner.files import shown
     from provisioner.render.plan_text import conflicts_text, plan_text
 
     choices = choices_from(asked)
@@ -50,7 +55,16 @@ def command(  # one parameter an option
         with connect(workspace) as api:
             observed = look(workspace, api, prior, base_url(workspace))
     plan = planner(workspace, choices, destroy)(prior, observed)
-    say_painted(plan_text(plan, readers(workspace).lines()), False if no_color else workspace.settings.colour)
+    can_read = readers(workspace)
+    text = plan_text(plan, can_read.lines())
+    say_painted(text, False if no_color else workspace.settings.colour)
+    if out is not None:
+        from provisioner.cli.saving import content_of, save
+
+        content = content_of(plan, prior, workspace, can_read, asked, destroy)
+        digest = save(out, content, text + conflicts_text(plan))
+        say(f"\nSaved to {shown(Path(out))}. To do exactly this, type: provisioner apply {quote(out)}")
+        say(f"Its digest is {digest}")
     if plan.conflicts:
         complain(conflicts_text(plan))
         return EXIT_ERROR

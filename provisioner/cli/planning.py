@@ -65,11 +65,10 @@ def planner(
     workspace: Workspace, choices: Choices, destroy: bool
 ) -> Callable[[State, Observed | None], Plan]:
     """What makes the plan: of the whole manifest, or the one that destroys everything."""
-    agreed = choices.consent.with_policy(workspace.desired.policy.allow)
-    chosen, of = replace(choices, consent=agreed), build_destruction if destroy else build
+    of = build_destruction if destroy else build
 
     def planned(prior: State, observed: Observed | None) -> Plan:
-        plan = of(workspace.desired, prior, observed, rules(workspace), chosen)
+        plan = of(workspace.desired, prior, observed, rules(workspace), choices)
         if observed is not None and not choices.consent.recreate_all:
             check_not_emptied(plan, prior, observed)
         return plan

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from provisioner.cli.options import state_options
 from provisioner.errors import UsageError
-
-if TYPE_CHECKING:
-    from provisioner.model import Address
-    from provisioner.state import State
 
 
 @click.group()
@@ -66,12 +61,13 @@ def remove_records(
     Where the manifest still has them, the next plan finds them there and shows how to import them.
     """
     from provisioner.cli.output import say
+    from provisioner.cli.records import refuse_open
     from provisioner.cli.workspace import open_store, record_of
 
     store = open_store(folder, files, variables, var_files)
     with store.lock("state rm"):
         records = [record_of(address, store) for address in dict.fromkeys(addresses)]
-        _refuse_open(store.read(), *(record.address for record in records))
+        refuse_open(store.read(), [record.address for record in records])
         for record in records:
             store.delete_record(record.address)
             say(f"Removed {record.address} [id={record.app.id}]")
@@ -93,6 +89,7 @@ def move_record(
     from dataclasses import replace
 
     from provisioner.cli.output import say
+    from provisioner.cli.records import refuse_open
     from provisioner.cli.workspace import open_store, record_of
     from provisioner.model import Address
 
@@ -101,18 +98,9 @@ def move_record(
     with store.lock("state mv"):
         record = record_of(source, store)
         state = store.read()
-        _refuse_open(state, record.address, address)
+        refuse_open(state, (record.address, address))
         if address in state.records:
             raise UsageError(f"{address} is in the state already", "Nothing was moved.")
         store.write_record(replace(record, address=address))
         store.delete_record(record.address)
     say(f"Moved {record.address} to {address}")
-
-
-def _refuse_open(state: State, *addresses: Address) -> None:
-    """What an earlier run left open is finished first: its journal entry knows the app by its address."""
-    for entry in state.open:
-        if entry.operation.address in addresses:
-            raise UsageError(
-                f"An earlier run left {entry.operation.address} open", "", "Run `provisioner apply` first."
-            )

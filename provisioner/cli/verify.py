@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioner.cli.options import manifest_options
-from provisioner.errors import EXIT_ERROR, LockedError, UsageError
+from provisioner.errors import EXIT_ERROR, LockedError
 
 if TYPE_CHECKING:
-    from provisioner.model import Address
-    from provisioner.state import AppRecord, State
+    from provisioner.state import AppRecord
     from provisioner.stores.directory import DirectoryStore
 
 
@@ -35,17 +34,16 @@ def command(
     """
     from provisioner.cli.opening import opener
     from provisioner.cli.output import complain, say
+    from provisioner.cli.records import records_of
     from provisioner.cli.workspace import base_url, connect, open_workspace
-    from provisioner.model import Address
     from provisioner.refresh import check_base_url
     from provisioner.render.verify_text import verify_json, verify_text
     from provisioner.verification import Verdict, verify
 
-    wanted = [Address.parse(address) for address in addresses]
     workspace = open_workspace(files, variables, var_files)
     state = workspace.store.read()
     check_base_url(state, base_url(workspace))
-    records = _chosen(state, wanted)
+    records = records_of(state, addresses)
     for entry in state.open:
         complain(f"Warning: {entry.operation.address}: an earlier run left {entry.operation.id} open.")
     open_secret = opener(workspace.settings)
@@ -55,13 +53,6 @@ def command(
     tried = {item.address for item in verified if item.verdict is Verdict.UNCONFIRMED_UNTIL_NOW}
     _confirm(workspace.store, [record for record in records if record.address in tried])
     return 0 if not state.open and all(item.verdict.good for item in verified) else EXIT_ERROR
-
-
-def _chosen(state: State, wanted: Sequence[Address]) -> list[AppRecord]:
-    unknown = [address for address in wanted if address not in state.records]
-    if unknown:
-        raise UsageError(f"{unknown[0]} is not in the state", "", "`provisioner state list` shows what is.")
-    return [state.records[address] for address in wanted or sorted(state.records)]
 
 
 def _confirm(store: DirectoryStore, records: Iterable[AppRecord]) -> None:

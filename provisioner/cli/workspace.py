@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provisioner.cli.identities import find_identities
 from provisioner.cli.log import start_log
 from provisioner.cli.output import complain
 from provisioner.desired import DesiredState, resolve
@@ -16,7 +17,7 @@ from provisioner.errors import UsageError
 from provisioner.files import read_input, reporting, shown
 from provisioner.manifest import Manifest, Source, VariableValues, load, variables_from
 from provisioner.model import Address, Secret
-from provisioner.sealing import Identity, check_recipient, identities_from
+from provisioner.sealing import Identity, check_recipient
 from provisioner.settings import Settings, from_environment
 from provisioner.state import AppRecord
 from provisioner.stores.directory import DirectoryStore
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 MANIFEST_LIMIT = 64 * 1024 * 1024
 DEFAULT_FILES = ("apps.yaml", "apps")
 _SMALL_LIMIT = 1024 * 1024
-_WITHOUT_HOME = Path("/.config/provisioner")  # what the settings come to where HOME is unset
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def connect(
     return MeteroidApi(url, api_token(workspace.settings), connections=connections, wait=wait)
 
 
-def readers(workspace: Workspace) -> Readers:
+def readers(workspace: Workspace, own: Callable[[Settings], Sequence[Identity]] = find_identities) -> Readers:
     """The recipients of new secrets: the manifest's, else the environment's, else the user's own."""
     stated = workspace.manifest.state.recipients
     if stated:
@@ -167,7 +167,7 @@ def readers(workspace: Workspace) -> Readers:
         _check_recipients(settings)
         return Readers(settings.recipients, settings.recipients_from)
     return Readers(
-        tuple(identity.public for identity in find_identities(settings) if identity.public),
+        tuple(identity.public for identity in own(settings) if identity.public),
         "your own identity",
     )
 
@@ -184,27 +184,6 @@ def _check_recipients(settings: Settings) -> None:
                 f"{problem.rule} {found}.",
                 problem.remedy,
             )
-
-
-def find_identities(settings: Settings) -> tuple[Identity, ...]:
-    """The user's private keys, where users of age and SOPS have them."""
-    path = identity_file(settings)
-    if path is None:
-        return () if settings.identity_text is None else identities_from(settings.identity_text)
-    if path != settings.identity_file and not exists(path):
-        return ()
-    return identities_from(Secret(read_input(path, _SMALL_LIMIT)))
-
-
-def identity_file(settings: Settings) -> Path | None:
-    """The file to look for private keys in: the one that is named, else the user's own.
-
-    None where SOPS_AGE_KEY holds them, and where there is no home folder for a file of one's own.
-    """
-    if settings.identity_file or settings.identity_text:
-        return settings.identity_file
-    homeless = not settings.config_folder.is_absolute() or settings.config_folder == _WITHOUT_HOME
-    return None if homeless else settings.own_identity
 
 
 def exists(path: Path) -> bool:

@@ -4,45 +4,38 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import ConfigDict, Field
 
 from provisioner.manifest.forms import (
+    MAX_RECIPIENTS,
     SET,
     AppAddress,
     AppId,
     Duration,
     Key,
     OrganizationId,
+    Part,
     Period,
     Scopes,
+    SinkNames,
     Uri,
     VariableName,
 )
+from provisioner.manifest.sinks import Sink
 
 VERSION = 1
 MAX_URIS = 50
-MAX_RECIPIENTS = 100
 MAX_DELETES = 3  # where the policy says nothing
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # Keys of the format that this version does not act upon: passing over them would promise what is not done.
 LATER = {
-    "Root": frozenset({"sinks"}),
-    "Defaults": frozenset({"sinks"}),
-    "App": frozenset({"sinks"}),
     "Policy": frozenset({"redirect_hosts", "require_protect"}),
 }
 
 _ONLY_SUCH_KEYS: dict[str, Any] = {"additionalProperties": False}
 
 
-class _Part(BaseModel):
-    # Optional fields have a factory, not None, for their default: null is a value that they refuse.
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Provider(_Part):
+class Provider(Part):
     """The API that holds the apps."""
 
     type: Literal["meteroid"] = Field(default="meteroid", description="The kind of API.")
@@ -57,7 +50,7 @@ class Provider(_Part):
     )
 
 
-class State(_Part):
+class State(Part):
     """Where it is recorded what exists, and who may read the secrets in it."""
 
     path: str = Field(
@@ -73,7 +66,7 @@ class State(_Part):
     )
 
 
-class Recovery(_Part):
+class Recovery(Part):
     """What is done about an operation whose answer was lost."""
 
     mode: Literal["auto", "ask"] = Field(
@@ -87,7 +80,7 @@ class Recovery(_Part):
     )
 
 
-class Variable(_Part):
+class Variable(Part):
     """A value that ${var.NAME} stands for; given with --var, --var-file or PROVISIONER_VAR_NAME."""
 
     default: str = Field(
@@ -96,7 +89,7 @@ class Variable(_Part):
     description: str = Field(default_factory=str, description="What it is for.")
 
 
-class Defaults(_Part):
+class Defaults(Part):
     """What an app has where it does not say otherwise."""
 
     scopes: Scopes | None = Field(default=None, description="The scopes of apps that do not state any.")
@@ -105,9 +98,12 @@ class Defaults(_Part):
         description="true protects every app that does not state protect. false lifts no protection: only an "
         "app's own `protect: false` does.",
     )
+    sinks: SinkNames = Field(
+        default_factory=list, description="Where the secrets of apps go that state no sinks, in this order."
+    )
 
 
-class App(_Part):
+class App(Part):
     """One OAuth app."""
 
     name: str = Field(
@@ -135,16 +131,26 @@ class App(_Part):
         default_factory=str,
         description="How old the secret may grow, as in 90d; once it is older, a plan rotates it.",
     )
+    sinks: SinkNames = Field(
+        default_factory=list,
+        description="Where the secret is delivered, in this order. [] is nowhere; omitted, it is what "
+        "defaults.sinks says.",
+    )
+    sink_only: bool = Field(
+        default_factory=bool,
+        description="true drops the sealed secret from the state once every sink has it: the sinks then hold "
+        "the only copies.",
+    )
 
 
-class Move(_Part):
+class Move(Part):
     """An app whose key was changed: its record is taken along, and the API does not notice."""
 
     source: AppAddress = Field(alias="from", description="The key that it had.")
     to: AppAddress = Field(description="The key that it has now.")
 
 
-class Removal(_Part):
+class Removal(Part):
     """An app that left the manifest, and what becomes of it."""
 
     app: AppAddress = Field(description="The key that it had.")
@@ -154,14 +160,14 @@ class Removal(_Part):
     )
 
 
-class Import(_Part):
+class Import(Part):
     """An app of the API that was made otherwise, and is to be taken into the state."""
 
     to: AppAddress = Field(description="The key of the app in this manifest that it is.")
     id: AppId = Field(description="Its id in the API, app_….")
 
 
-class Policy(_Part):
+class Policy(Part):
     """What every run may do without being asked, and what none may."""
 
     allow: list[Literal["delete", "replace", "rotate"]] = Field(
@@ -174,7 +180,7 @@ class Policy(_Part):
     )
 
 
-class Root(_Part):
+class Root(Part):
     """Which OAuth apps should exist. Of several files, each may have apps, moved, removed and import."""
 
     model_config = ConfigDict(title="Manifest of provisioner, version 1")
@@ -199,6 +205,11 @@ class Root(_Part):
         description="Values that strings may hold as ${var.NAME}; $${ stands for ${ itself.",
     )
     defaults: Defaults = Field(default_factory=Defaults, description="What apps have that say nothing else.")
+    sinks: dict[Key, Sink] = Field(
+        default_factory=dict,
+        json_schema_extra=_ONLY_SUCH_KEYS,
+        description="Where secrets are delivered, each place under a name that apps give.",
+    )
     apps: dict[Key, App] = Field(
         default_factory=dict,
         json_schema_extra=_ONLY_SUCH_KEYS,
@@ -219,16 +230,3 @@ class Root(_Part):
         default_factory=Policy,
         description="What every run may do without being asked, and what none may.",
     )
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of one file of a manifest."""
-    schema = Root.model_json_schema(schema_generator=_Untitled)
-    return {"$schema": DIALECT, **schema}
-
-
-class _Untitled(GenerateJsonSchema):
-    """Without a title on every field, which would only repeat its key."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False

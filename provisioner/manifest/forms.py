@@ -1,15 +1,17 @@
-"""What the strings of a manifest look like: their forms, and each in words."""
+"""What the parts and strings of a manifest look like: their forms, and each in words."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from provisioner import duration
 from provisioner.model import KEY, KEY_RULE, RESOURCE_TYPE
 
 MAX_SCOPES = 100
+MAX_RECIPIENTS = 100
+MAX_SINKS = 20  # of one app
 
 _KEY_FORM = f"^{KEY.pattern}$"
 _ADDRESS_FORM = rf"^({RESOURCE_TYPE}\.)?{KEY.pattern}$"
@@ -26,6 +28,13 @@ FORM_RULES = {
     _ORGANIZATION_FORM: "An organization id is org_ and up to 64 letters and digits.",
     _APP_ID_FORM: "An app id is app_ and up to 64 letters and digits.",
 }
+
+
+class Part(BaseModel):
+    """A mapping with the keys that it has, and no others."""
+
+    # Optional fields have a factory, not None, for their default: null is a value that they refuse.
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def _string(form: str, in_the_schema: str | None = None) -> Any:
@@ -48,6 +57,9 @@ Uri = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": 2048,
 Scope = Annotated[str, Field(json_schema_extra={"pattern": _SCOPE_FORM})]
 SET: dict[str, Any] = {"uniqueItems": True}
 Scopes = Annotated[list[Scope], Field(max_length=MAX_SCOPES, json_schema_extra=SET)]
+# That each of them is declared is for `targets` to say.
+SinkName = Annotated[str, Field(json_schema_extra={"pattern": rf"{_KEY_FORM}|\$\{{var\."})]
+SinkNames = Annotated[list[SinkName], Field(max_length=MAX_SINKS, json_schema_extra=SET)]
 
 
 def key_of(address: object) -> str | None:

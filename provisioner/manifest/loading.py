@@ -8,6 +8,7 @@ from provisioner.errors import Problem
 from provisioner.manifest.events import read
 from provisioner.manifest.faults import Fault, ManifestError, Place, Source, fault_at, in_file_order
 from provisioner.manifest.rules import CheckRecipient, leaf_faults
+from provisioner.manifest.sink_rules import sink_faults
 from provisioner.manifest.structure import structured
 from provisioner.manifest.together import joined, joint_faults
 from provisioner.manifest.tree import Document
@@ -35,6 +36,7 @@ def load(
         root, misfits = structured(document)
         roots += [root] if root else []
         faults += [*misfits, *leaf_faults(document, check_recipient)]
+        faults += sink_faults(document, check_recipient)
     faults += joint_faults(documents)
     faults.sort(key=in_file_order(sources))
     if not all(fault.warning for fault in faults):

@@ -9,8 +9,8 @@ from provisioner import name, redirect_uri, scope
 from provisioner.duration import duration
 from provisioner.errors import Problem
 from provisioner.manifest.faults import Fault, Loc, Place
-from provisioner.manifest.structure import secret_key
 from provisioner.manifest.tree import Document, List, Map, Node
+from provisioner.manifest.words import secret_key
 
 Check = Callable[[str], Iterable[Problem]]
 CheckRecipient = Callable[[str], Problem | None]
@@ -27,34 +27,42 @@ _UNPRINTABLE = Problem("A path holds no control or invisible character.", "Remov
 
 def leaf_faults(document: Document, check_recipient: CheckRecipient | None) -> Iterator[Fault]:
     """What is wrong with each name, URI, scope, period, recipient and path of one file."""
-
-    def recipient(text: str) -> Iterable[Problem]:
-        problem = check_recipient(text) if check_recipient else None
-        return (problem,) if problem else ()
-
     for variable in document.section("variables"):
         if problem := secret_key(variable):
             yield document.key_fault(("variables", variable), problem)
     state, defaults = document.section("state"), document.section("defaults")
-    yield from _value(document, ("state", "path"), state.get("path"), _path)
-    yield from _set(document, ("state", "recipients"), state.get("recipients"), recipient)
-    yield from _set(document, ("defaults", "scopes"), defaults.get("scopes"), scope.check)
-    allow = document.section("policy").get("allow")
-    yield from _set(document, ("policy", "allow"), allow, lambda _: ())
+    yield from value_faults(document, ("state", "path"), state.get("path"), path_problems)
+    recipients = state.get("recipients")
+    yield from set_faults(document, ("state", "recipients"), recipients, recipient_check(check_recipient))
+    yield from set_faults(document, ("defaults", "scopes"), defaults.get("scopes"), scope.check)
+    yield from set_faults(document, ("defaults", "sinks"), defaults.get("sinks"), anything)
+    yield from set_faults(document, ("policy", "allow"), document.section("policy").get("allow"), anything)
     for key, app in document.section("apps").items():
         if isinstance(app, Map):
             yield from _app(document, ("apps", key), app)
 
 
+def recipient_check(check_recipient: CheckRecipient | None) -> Check:
+    """The check that whoever knows recipients gave, as one of ours."""
+
+    def check(text: str) -> Iterable[Problem]:
+        problem = check_recipient(text) if check_recipient else None
+        return (problem,) if problem else ()
+
+    return check
+
+
 def _app(document: Document, loc: Loc, app: Map) -> Iterator[Fault]:
-    yield from _value(document, (*loc, "name"), app.get("name"), name.check)
+    yield from value_faults(document, (*loc, "name"), app.get("name"), name.check)
     uris = app.get("redirect_uris")
-    yield from _set(document, (*loc, "redirect_uris"), uris, redirect_uri.check, redirect_uri.canonical)
-    yield from _set(document, (*loc, "scopes"), app.get("scopes"), scope.check)
-    yield from _value(document, (*loc, "rotate_after"), app.get("rotate_after"), _period)
+    yield from set_faults(document, (*loc, "redirect_uris"), uris, redirect_uri.check, redirect_uri.canonical)
+    yield from set_faults(document, (*loc, "scopes"), app.get("scopes"), scope.check)
+    yield from set_faults(document, (*loc, "sinks"), app.get("sinks"), anything)
+    yield from value_faults(document, (*loc, "rotate_after"), app.get("rotate_after"), _period)
 
 
-def _value(document: Document, loc: Loc, node: Node, check: Check) -> Iterator[Fault]:
+def value_faults(document: Document, loc: Loc, node: Node, check: Check) -> Iterator[Fault]:
+    """What is wrong with a string; what is none is passed over."""
     if isinstance(node, str):
         yield from _shown(document, loc, node, tuple(check(node)))
 
@@ -66,7 +74,7 @@ def _shown(document: Document, loc: Loc, text: str, problems: tuple[Problem, ...
         yield document.fault(loc, problem, found)
 
 
-def _set(
+def set_faults(
     document: Document, loc: Loc, node: Node, check: Check, form: Callable[[str], str] = str
 ) -> Iterator[Fault]:
     """Each item by itself, and those that say the same as an earlier one once both are in one `form`."""
@@ -88,11 +96,17 @@ def _again(index: int, place: Place) -> Problem:
     return Problem(rule, "Remove one of the two.")
 
 
-def _path(path: str) -> Iterator[Problem]:
+def path_problems(path: str) -> Iterator[Problem]:
+    """What no path may hold."""
     if path.startswith("~"):
         yield _HOME
     if not path.isprintable():
         yield _UNPRINTABLE
+
+
+def anything(_: str) -> Iterable[Problem]:
+    """Of lists whose items are checked elsewhere, and may not stand in them twice."""
+    return ()
 
 
 def _period(text: str) -> Iterator[Problem]:

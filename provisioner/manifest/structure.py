@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -26,30 +25,12 @@ from provisioner.manifest.document import (
 )
 from provisioner.manifest.faults import Fault, Loc
 from provisioner.manifest.forms import FORM_RULES
-from provisioner.manifest.tree import Document, List, Misread, Node, Refused, reading
+from provisioner.manifest.options import IN_CLEAR
+from provisioner.manifest.sinks import TYPES, Keys
+from provisioner.manifest.tree import Document, List, Map, Misread, Node, Refused, reading
+from provisioner.manifest.words import closest, near, secret_key
 from provisioner.text import quote
 
-SECRET_KEYS = frozenset(
-    (
-        "access_token",
-        "age_key",
-        "api_key",
-        "api_token",
-        "apikey",
-        "auth_token",
-        "authorization",
-        "bearer",
-        "bearer_token",
-        "client_secret",
-        "credentials",
-        "identity",
-        "password",
-        "private_key",
-        "secret",
-        "secret_key",
-        "token",
-    )
-)
 _SECTIONS: dict[str, type[BaseModel]] = {
     "provider": Provider,
     "state": State,
@@ -64,19 +45,14 @@ _ENTRIES: dict[str, type[BaseModel]] = {
     "removed": Removal,
     "import": Import,
 }
-_CONTAINERS = {"list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}
+_CONTAINERS = {"list_type": "a list"}
+_CONTAINERS |= dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping")
 _EXPECTED = {"string_type": "a string", **_CONTAINERS}
 _PLAIN = {
     "bool_type": "true or false, in these words and without quotes",
     "int_type": "a whole number, in digits and without quotes",
 }
 _NO_VALUE = "Give it a value, or remove its key."
-_SECRET_KEY = Problem(
-    "A manifest holds no secrets, and provisioner takes none from it.",
-    "Remove this key, and revoke what it held: who reads the manifest knows it. The API's token comes from "
-    "METEROID_API_KEY, a file, or standard input.",
-    secret=True,
-)
 
 
 def structured(document: Document) -> tuple[Root | None, list[Fault]]:
@@ -89,34 +65,51 @@ def structured(document: Document) -> tuple[Root | None, list[Fault]]:
     return None, [fault for detail in details for fault in _faults(document, detail)]
 
 
-def secret_key(key: str) -> Problem | None:
-    """What is wrong with a key that is named after a secret."""
-    return _SECRET_KEY if key.lower().replace("-", "_") in SECRET_KEYS else None
-
-
-def near(word: str, known: list[str]) -> str:
-    """The way out for a word that is not known: the one it was meant to be, or all there are."""
-    close = get_close_matches(word[:80], known[:1000], n=1)
-    if close:
-        return f"Did you mean {quote(close[0])}?"
-    return f"Known here: {', '.join(known[:20])}{', …' * (len(known) > 20)}." if known else ""
-
-
 def _faults(document: Document, detail: Any) -> Iterator[Fault]:
-    loc: Loc = detail["loc"]
-    kind: str = detail["type"]
+    tagged, kind = detail["loc"], detail["type"]
+    loc = _untagged(tagged)
     if kind == "extra_forbidden":
-        yield document.key_fault(loc, _extra_key(loc))
+        yield document.key_fault(loc, _extra_key(tagged))
     elif kind == "missing":
-        yield document.key_fault(loc, Problem(f"{loc[-1]} is required.", "Add it."))
+        yield document.key_fault(loc, _missing(loc))
     elif loc[-1] == "[key]":
         yield document.key_fault(loc[:-1], Problem(FORM_RULES[detail["ctx"]["pattern"]], "Rename it."))
+    elif kind.startswith("union_tag_"):
+        yield from _untyped(document, loc)
     else:
         node, _, _ = document.find(loc)
         if node is not Refused.VALUE:
             # A string where none belongs may be anything: a URI with a password, say. It is not shown.
             found = None if kind in _CONTAINERS and isinstance(node, str) else _shown(node)
             yield document.fault(loc, _PROBLEMS[kind](detail, node), found)
+
+
+def _untagged(loc: Loc) -> Loc:
+    """Without the type that pydantic puts into the location of what stands in a sink."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("sinks",) and loc[2:3] and loc[2] in TYPES else loc
+
+
+def _missing(loc: Loc) -> Problem:
+    if loc[-1] == "plaintext":
+        return IN_CLEAR
+    return Problem(
+        f"{loc[-1]} is required.", f"Write one of {', '.join(TYPES)}." if loc[-1] == "type" else "Add it."
+    )
+
+
+def _untyped(document: Document, loc: Loc) -> Iterator[Fault]:
+    """A sink that says no type which is known: it may be no sink at all."""
+    node, _, _ = document.find(loc)
+    loc = (*loc, "type")
+    if not isinstance(node, Map):
+        if node is not Refused.VALUE:  # pydantic looks for a type in any object
+            yield document.fault(loc[:-1], _kind({"type": "model_type"}, node), _shown(node))
+    elif "type" not in node:
+        yield document.key_fault(loc, _missing(loc))
+    elif node["type"] is not Refused.VALUE:
+        text = _shown(node["type"])
+        rule = f"There is no such type of sink; there are {', '.join(TYPES)}."
+        yield document.fault(loc, Problem(rule, closest(text or "", list(TYPES))), text)
 
 
 def _extra_key(loc: Loc) -> Problem:
@@ -135,6 +128,8 @@ def _model_of(loc: Loc) -> type[BaseModel]:
     if not loc:
         return Root
     section = str(loc[0])
+    if section == "sinks":
+        return Keys if loc[3:] else TYPES[str(loc[2])]
     return _SECTIONS[section] if len(loc) == 1 else _ENTRIES[section]
 
 
@@ -181,8 +176,10 @@ def _version(node: Node) -> Problem:
 def _too_short(detail: Any, node: Node) -> Problem:
     if not isinstance(node, List):
         return Problem("This must not be empty.", _NO_VALUE)
-    if detail["loc"] == ("state", "recipients"):
+    if detail["loc"][-1] == "recipients":
         rule = "A secret sealed to nobody could never be read."
+        if detail["loc"][0] == "sinks":
+            return Problem(rule, "Name a recipient.")
         return Problem(rule, "Name a recipient, or remove the key to use the environment's or your own.")
     return Problem("This list must not be empty.", "Add at least one item.")
 

@@ -10,6 +10,8 @@ from provisioner.duration import duration
 from provisioner.errors import Problem
 from provisioner.manifest.document import App, Root
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
+from provisioner.manifest.sinks import declared
+from provisioner.manifest.targets import target_faults
 from provisioner.manifest.transitions import transition_faults
 from provisioner.manifest.tree import Document, Map, place_of
 from provisioner.manifest.values import (
@@ -30,7 +32,7 @@ _REQUIRED = {
         "Add them; `apps: {}` says that there are none.",
     ),
 }
-_ONCE = ("provider", "state", "recovery", "variables", "defaults", "policy")
+_ONCE = ("provider", "state", "recovery", "variables", "defaults", "sinks", "policy")
 
 
 def joint_faults(documents: list[Document]) -> Iterator[Fault]:
@@ -42,6 +44,7 @@ def joint_faults(documents: list[Document]) -> Iterator[Fault]:
     yield from _keys(documents)
     yield from _names(documents)
     yield from transition_faults(documents)
+    yield from target_faults(documents)
 
 
 def _sections(documents: list[Document]) -> Iterator[Fault]:
@@ -106,6 +109,12 @@ def joined(
         policy=PolicySettings(frozenset(policy.allow), policy.max_deletes),
         default_scopes=None if defaults.scopes is None else tuple(defaults.scopes),
         default_protect=defaults.protect,
+        default_sinks=tuple(defaults.sinks),
+        sinks={
+            name: declared(name, sink, document.name)
+            for document, root in zip(documents, roots, strict=True)
+            for name, sink in root.sinks.items()
+        },
         apps={
             Address(key): _declared(document, key, app)
             for document, root in zip(documents, roots, strict=True)
@@ -129,4 +138,6 @@ def _declared(document: Document, key: str, app: App) -> DeclaredApp:
         scopes_stated="scopes" in app.model_fields_set,
         protect=app.protect if "protect" in app.model_fields_set else None,
         rotate_after=duration(app.rotate_after),
+        sinks=tuple(app.sinks) if "sinks" in app.model_fields_set else None,
+        sink_only=app.sink_only,
     )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from provisioner.errors import Problem
 from provisioner.manifest.faults import SHOWN_FAULTS, Fault, Loc, Place
 from provisioner.manifest.forms import key_of
-from provisioner.manifest.structure import near
 from provisioner.manifest.tree import Document, List, Map
+from provisioner.manifest.words import near
 from provisioner.model import Address
 
 SHOWN_STEPS = 10  # of a circle

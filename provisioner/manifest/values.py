@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from provisioner.delivery import DeclaredSink
 from provisioner.manifest.faults import Fault, Place
 from provisioner.model import Address
 
@@ -50,7 +51,7 @@ class PolicySettings:
 class DeclaredApp:
     """An app as declared, before defaults. `scopes` counts where `scopes_stated`; None is null then.
 
-    `protect` and `rotate_after` are None where they are not stated.
+    `protect`, `rotate_after` and `sinks` are None where they are not stated.
     """
 
     place: Place  # of its key
@@ -61,6 +62,8 @@ class DeclaredApp:
     scopes_stated: bool
     protect: bool | None = None
     rotate_after: timedelta | None = None
+    sinks: tuple[str, ...] | None = None
+    sink_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Manifest:
     policy: PolicySettings
     default_scopes: tuple[str, ...] | None
     default_protect: bool
+    default_sinks: tuple[str, ...]
+    sinks: Mapping[str, DeclaredSink]
     apps: Mapping[Address, DeclaredApp]  # in file order
     moved: Mapping[Address, Address]
     removed: Mapping[Address, bool]

@@ -17,8 +17,8 @@ from provisioner.manifest.faults import (
     fault_at,
     in_file_order,
 )
-from provisioner.manifest.structure import near
 from provisioner.manifest.tree import Document, List, Map, Refused, reading
+from provisioner.manifest.words import near
 from provisioner.text import quote
 
 ENVIRONMENT_PREFIX = "PROVISIONER_VAR_"

@@ -13,6 +13,7 @@ _DOING = {
     ActionKind.FORGET: ("Forgetting", "Removal from the state"),
     ActionKind.IMPORT: ("Importing", "Import"),
     ActionKind.MOVE: ("Moving", "Move"),
+    ActionKind.DELIVER: ("Delivering", "Delivery"),
     ActionKind.PROTECT: ("Updating the record", "Update of the record"),
     ActionKind.RESUME: ("Resuming", "Completion of the earlier run"),
 }
@@ -26,7 +27,8 @@ def progress(event: Event, seconds: float) -> str:
     match event.status:
         case Status.DONE:
             made = f" [id={event.app.id}]" if event.app else ""
-            return f"{event.action.address}: {noun} complete after {seconds:.0f}s{made}"
+            but = f", but {'; '.join(event.problems)}" if event.problems else ""
+            return f"{event.action.address}: {noun} complete after {seconds:.0f}s{made}{but}"
         case Status.SKIPPED:
             return f"{event.action.address}: Not started: {event.message}"
         case Status.OPEN:
@@ -44,23 +46,28 @@ def ending(result: ApplyResult, destroy: bool = False) -> str:
     counts = result.counts
     imported = f"{counts.imported} imported, " if counts.imported else ""
     done = f"{imported}{counts.add} added, {counts.change} changed, {counts.destroy} destroyed."
-    undone = [item for item in result.results if item.status is not Status.DONE]
+    undone = [item for item in result.results if item.status is not Status.DONE or item.problems]
     if not undone and destroy:
         return f"Destroy complete! Resources: {counts.destroy} destroyed.\n"
     if not undone:
         return f"Apply complete! Resources: {done}\n"
+    broken = "Interrupted before everything was done" if result.interrupted else "Not everything was done"
     lines = [
-        "Error: Interrupted before everything was done"
-        if result.interrupted
-        else "Error: Not everything was done",
+        f"Error: {broken}",
         "",
-        f"Resources: {done} {len(undone)} of {len(result.results)} changes were not made:",
+        f"Resources: {done} {len(undone)} of {len(result.results)} changes are not finished:",
         *(_undone(item) for item in undone),
         "",
         "What was done is recorded. `provisioner plan` shows what is left; `provisioner apply` goes on.",
     ]
+    if any(item.problems or item.action.kind is ActionKind.DELIVER for item in undone):
+        lines.append(
+            "A secret that was not delivered is sealed in the state: delivering it takes an identity."
+        )
     return "\n".join(lines) + "\n"
 
 
 def _undone(result: Result) -> str:
+    if result.status is Status.DONE:
+        return f"  {result.action.address}: done and recorded, but {'; '.join(result.problems)}"
     return f"  {result.action.address}: {result.status.value}: {escape(result.message)}"

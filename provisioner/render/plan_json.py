@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from provisioner.model import RESOURCE_TYPE, Address, App, AppSpec
@@ -15,13 +16,14 @@ _ACTIONS = {
     ActionKind.FORGET: ["forget"],
     ActionKind.ROTATE: ["update"],
     ActionKind.PROTECT: ["update"],
+    ActionKind.DELIVER: ["update"],
     ActionKind.IMPORT: ["no-op"],  # as Terraform has it: `importing` and `previous_address` tell
     ActionKind.MOVE: ["no-op"],
     ActionKind.NOOP: ["no-op"],
     None: ["update"],  # an open operation to be closed
 }
 _SECRET = {"client_secret": True}
-_NEW = {"client_id": True, "client_secret": True, "client_secret_hint": True, "id": True}
+_NEW = ("client_id", "client_secret", "client_secret_hint", "id", "is_active")
 _REASONS = {
     (ActionKind.DELETE, Reason.NOT_IN_MANIFEST): "delete_because_no_resource_config",
     (ActionKind.REPLACE, None): "replace_because_cannot_update",
@@ -36,6 +38,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "refreshed": plan.refreshed,
         "applyable": bool(plan.changes) and not plan.conflicts and plan.refreshed,
         "complete": plan.complete,
+        "destruction": plan.destruction,
         "errored": bool(plan.conflicts),
         "summary": counted(plan.counts),
         "resource_drift": [drifted(item) for item in plan.drift],
@@ -73,7 +76,7 @@ def drifted(item: Drift) -> dict[str, Any]:
         before["client_secret_hint"] = hints[0]  # of the secret that is held
     after = None if item.app is None else _attributes(item.app)
     actions = ["delete"] if after is None else ["update"]
-    return {**_named(item.address), "change": {"actions": actions, "before": before, "after": after}}
+    return {**_named(item.address), "change": _ends(actions, before, after)}
 
 
 def changed(action: Action) -> dict[str, Any]:
@@ -84,6 +87,12 @@ def changed(action: Action) -> dict[str, Any]:
     entry["change"] = _change(action)
     if action.kind is ActionKind.RESUME and action.open:
         entry["resuming"] = {"operation": action.open.operation.id, "kind": action.open.operation.kind.value}
+    if action.handover:
+        entry["deliveries"] = [
+            {"sink": target.sink.name, "type": target.sink.type, "action": done}
+            for done, targets in (("deliver", action.handover.deliver), ("remove", action.handover.withdraw))
+            for target in targets
+        ]
     reason = _REASONS.get((action.kind, action.reason))
     if reason is None and action.reason is not None:
         reason = action.reason.name.lower()
@@ -93,29 +102,33 @@ def changed(action: Action) -> dict[str, Any]:
 
 
 def _named(address: Address) -> dict[str, Any]:
-    return {"address": str(address), "type": RESOURCE_TYPE, "name": address.key}
+    return {"address": str(address), "mode": "managed", "type": RESOURCE_TYPE, "name": address.key}
+
+
+def _ends(
+    actions: list[str],
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+    unknown: Iterable[str] = (),
+) -> dict[str, Any]:
+    """A change from one end to the other. Of an end that is none nothing is sensitive: `false`."""
+    return {
+        "actions": actions,
+        "before": before,
+        "after": after,
+        "after_unknown": dict.fromkeys(unknown, True),
+        "before_sensitive": False if before is None else _SECRET,
+        "after_sensitive": False if after is None else _SECRET,
+    }
 
 
 def _change(action: Action) -> dict[str, Any]:
     kind = action.shown_as
     app = action.observed or (action.record.app if action.record else None)
-    held = app is not None and not (kind is ActionKind.CREATE and action.kind is not ActionKind.RESUME)
-    before = None if app is None or not held else _attributes(app) | _protected(action, before=True)
-    change: dict[str, Any] = {
-        "actions": _ACTIONS[kind],
-        "before": before,
-        "after": _after(action, app),
-        "after_unknown": {},
-        "before_sensitive": _SECRET if before else {},
-        "after_sensitive": {},
-    }
-    if kind in (ActionKind.CREATE, ActionKind.REPLACE):
-        change["after_unknown"] = _NEW
-    elif kind is ActionKind.ROTATE:
-        change["after_unknown"] = {"client_secret": True, "client_secret_hint": True}
-    if change["after"] is not None:
-        change["after_sensitive"] = _SECRET
-    if kind is ActionKind.REPLACE:
+    held = app is not None and kind is not ActionKind.CREATE
+    before = _attributes(app) | _protected(action, before=True) if app and held else None
+    change = _ends(_ACTIONS[kind], before, _after(action, app), _unknown(action))
+    if kind is ActionKind.REPLACE and action.changes:
         change["replace_paths"] = [[item.name] for item in action.changes]
     if action.kind is ActionKind.IMPORT:
         change["importing"] = {"id": action.import_id}
@@ -127,7 +140,7 @@ def _after(action: Action, app: App | None) -> dict[str, Any] | None:
     if kind in (ActionKind.DELETE, ActionKind.FORGET):
         return None
     if kind in (ActionKind.CREATE, ActionKind.REPLACE):
-        return None if action.spec is None else _wanted(action.spec) | _protected(action)
+        return None if action.spec is None else _made(action) | _wanted(action.spec) | _protected(action)
     if app is None:
         return None
     after = _attributes(app)
@@ -136,9 +149,25 @@ def _after(action: Action, app: App | None) -> dict[str, Any] | None:
     return after | _protected(action)
 
 
+def _made(action: Action) -> dict[str, Any]:
+    """What is known of an app that an earlier run made."""
+    app = action.observed if action.kind is ActionKind.RESUME and action.like is ActionKind.CREATE else None
+    return {} if app is None else {"client_id": app.client_id, "id": app.id, "is_active": app.is_active}
+
+
+def _unknown(action: Action) -> list[str]:
+    if action.shown_as is ActionKind.ROTATE:
+        return ["client_secret", "client_secret_hint"]
+    if action.shown_as not in (ActionKind.CREATE, ActionKind.REPLACE) or action.spec is None:
+        return []
+    scopes = ["scopes"] if action.spec.scopes is None else []
+    return [name for name in (*_NEW, *scopes) if name not in _made(action)]
+
+
 def _protected(action: Action, *, before: bool = False) -> dict[str, Any]:
+    """An imported app's record begins with what it will say."""
     recorded = action.record is not None and action.record.protect
-    return {"protect": recorded if before else action.protect}
+    return {"protect": recorded if before and action.kind is not ActionKind.IMPORT else action.protect}
 
 
 def _attributes(app: App) -> dict[str, Any]:

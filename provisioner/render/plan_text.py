@@ -20,6 +20,7 @@ _SYMBOLS: Mapping[ActionKind | None, tuple[str, str]] = {
     ActionKind.IMPORT: ("=", "import"),
     ActionKind.MOVE: (">", "move"),
     ActionKind.PROTECT: ("~", "update in place"),
+    ActionKind.DELIVER: ("~", "update in place"),
     None: ("~", "update in place"),
 }
 _PHRASES: Mapping[ActionKind | None, str] = {
@@ -30,7 +31,8 @@ _PHRASES: Mapping[ActionKind | None, str] = {
     ActionKind.FORGET: "will be forgotten",
     ActionKind.IMPORT: "will be imported",
     ActionKind.PROTECT: "will be updated in the state only",
-    None: "has an open operation, which will be looked after",
+    ActionKind.DELIVER: "will have its secret delivered",
+    None: "has an open operation, which will be closed",
 }
 _RESUMED: Mapping[Reason | None, str] = {
     Reason.ANSWER_ON_DISK: "will be recorded",
@@ -45,11 +47,11 @@ _SENSITIVE = "(sensitive value)"
 
 
 def plan_text(plan: Plan, readers: Iterable[str] = ()) -> str:
-    """The plan without colours, ending in a newline; conflicts are apart, for standard error.
+    """The plan without colours, in whole lines; conflicts are apart, for standard error.
 
     `readers` are those who can open new secrets.
     """
-    return "\n".join(_lines(plan, tuple(readers))) + "\n"
+    return "".join(f"{text}\n" for text in _lines(plan, tuple(readers)))
 
 
 def summary(counts: Counts, lead: str = "Plan: ") -> str:
@@ -72,10 +74,7 @@ def _lines(plan: Plan, readers: tuple[str, ...]) -> Iterator[str]:
         yield f"Warning: {note.address}: {note.text}\n"
     changes = plan.changes
     if not changes and not plan.conflicts:
-        against = (
-            "the API has what the manifest says" if plan.refreshed else "the state has what the manifest says"
-        )
-        yield f"No changes. Nothing to do: {against}."
+        yield f"No changes. Nothing to do: {_why_nothing(plan)}."
         return
     if changes:
         yield from _legend(changes)
@@ -101,6 +100,14 @@ def _risk(changes: tuple[Action, ...]) -> Iterator[str]:
         )
     if rotated:
         yield f"Rotated: {rotated}. Each present secret stops working before the new one can be in use."
+
+
+def _why_nothing(plan: Plan) -> str:
+    if not plan.complete:
+        return "the rest was left out on request"
+    if plan.destruction:
+        return "the state is empty"
+    return f"{'the API' if plan.refreshed else 'the state'} has what the manifest says"
 
 
 def _legend(changes: tuple[Action, ...]) -> Iterator[str]:
@@ -142,10 +149,10 @@ def _body(action: Action) -> Iterator[str]:
             return _replaced(action)
         case ActionKind.DELETE | ActionKind.FORGET:
             return _gone(action)
-        case ActionKind.ROTATE | ActionKind.MOVE | ActionKind.PROTECT:
+        case ActionKind.ROTATE | ActionKind.MOVE | ActionKind.PROTECT | ActionKind.DELIVER:
             return _kept(action)
         case ActionKind.IMPORT if action.observed:
-            return _imported(action.observed)
+            return _imported(action, action.observed)
         case _:
             return iter(())
 
@@ -166,8 +173,28 @@ def _reasons(action: Action) -> Iterator[str]:
         yield "its present secret stops working at once, and the new one is sealed to its readers"
     if action.kind is ActionKind.IMPORT:
         yield f"from {quote(action.import_id or '', 80)}; nothing is changed in the API"
+    yield from _handover(action)
     for address in sorted(action.after):
-        yield f"after {address}, which has its name now"
+        yield f"after {address}, which has its name or asked for it"
+
+
+def _handover(action: Action) -> Iterator[str]:
+    """Which sinks get the secret, and which copies go."""
+    handover = action.handover
+    if handover.deliver:
+        names = ", ".join(f"{target.sink.name} ({target.sink.type})" for target in handover.deliver)
+        yield f"its secret goes to {names}"
+    if handover.deliver and _from_the_state(action):
+        yield "which takes an identity that can open the sealed one"
+    for target in handover.withdraw:
+        yield f"its copy in {target.sink.name} ({target.sink.type}) is removed"
+    if handover.sink_only and handover.deliver:
+        yield "once they have it the state drops its sealed copy: `sink_only`"
+
+
+def _from_the_state(action: Action) -> bool:
+    """Whether a secret is delivered that this run does not make."""
+    return not _seals(action)
 
 
 def _created(action: Action) -> Iterator[str]:
@@ -189,19 +216,18 @@ def _replaced(action: Action) -> Iterator[str]:
     app, spec = _present(action), action.spec
     if spec is None:
         return
-    changed = {change.name for change in action.changes}
     yield line("~", "client_id", f"{quote(app.client_id)} -> {_UNKNOWN}")
     yield line("~", "client_secret", _SENSITIVE)
     yield line("~", "id", f"{quote(app.id)} -> {_UNKNOWN}")
-    if "name" in changed:
+    if app.name != spec.name:
         yield line("~", "name", f"{quote(app.name)} -> {quote(spec.name)} # forces replacement")
     else:
         yield line(" ", "name", quote(app.name))
     for name, before, after in _sets(app, spec):
-        marked = "~" if name in changed else " "
-        yield from members(
-            marked, name, merged(before, after), " # forces replacement" if name in changed else ""
-        )
+        marked, why = (" ", "") if before == after else ("~", " # forces replacement")
+        yield from members(marked, name, merged(before, after), why)
+    if spec.scopes is None and app.scopes:  # the new app does not get them
+        yield from members("~", "scopes", ((it, "-") for it in sorted(app.scopes)), after=f" -> {_UNKNOWN}")
 
 
 def _gone(action: Action) -> Iterator[str]:
@@ -222,9 +248,11 @@ def _kept(action: Action) -> Iterator[str]:
     yield from _protection(action)
 
 
-def _imported(app: App) -> Iterator[str]:
+def _imported(action: Action, app: App) -> Iterator[str]:
     for name, value in (("client_id", app.client_id), ("id", app.id), ("name", app.name)):
         yield line(" ", name, quote(value))
+    if action.protect:
+        yield line("+", "protect", "true")
     for name, values in (("redirect_uris", app.redirect_uris), ("scopes", app.scopes)):
         yield from members(" ", name, ((value, " ") for value in sorted(values)))
 

@@ -38,11 +38,19 @@ def _lines(record: AppRecord) -> Iterator[str]:
     yield f"    name          = {quote(app.name)}"
     yield from _list("redirect_uris", app.redirect_uris)
     yield from _list("scopes", app.scopes)
+    if record.protect:
+        yield "    protect       = true"
     if secret is None:
         yield "    # its secret is not held"
+    elif secret.sealed is None:
+        yield f"    # its secret is only in its sinks: {quote(secret.origin)}, {quote(secret.time)}"
     else:
         origin, time, hint = map(quote, (secret.origin, secret.time, secret.hint))
         yield f"    # its secret is sealed: {origin}, {time}, hint {hint}"
+    for name, receipt in sorted(record.deliveries.items()):
+        held = secret is not None and secret.operation == receipt.operation
+        which = "has it" if held else "has an earlier one"
+        yield f"    # {quote(name)} {which}, since {quote(receipt.time)}: {quote(receipt.place)}"
     yield "}"
 
 

@@ -1,0 +1,93 @@
+"""The user's private keys: where they are, who else could read them, and the passphrase that some need."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from getpass import GetPassWarning, getpass
+from pathlib import Path
+from warnings import catch_warnings, simplefilter
+
+from provisioner.cli.output import complain
+from provisioner.errors import SealingError
+from provisioner.files import read_input, reporting, shown
+from provisioner.model import Secret
+from provisioner.sealing import Identity, identities_from, is_encrypted, takes_passphrase, unlock
+from provisioner.settings import Settings
+from provisioner.text import escape
+
+_LIMIT = 1024 * 1024
+_OTHERS = 0o077  # group and world
+_WORLD = 0o007
+_WITHOUT_HOME = Path("/.config/provisioner")  # what the settings come to where HOME is unset
+
+
+def find_identities(settings: Settings) -> tuple[Identity, ...]:
+    """The user's private keys, where users of age and SOPS have them. A passphrase is asked for."""
+    path = identity_file(settings)
+    if path is None:
+        text = settings.identity_text
+        return () if text is None else identities_from(_unlocked(text, "SOPS_AGE_KEY"))
+    with reporting("read", path):
+        found = path.exists()
+    if path != settings.identity_file and not found:
+        return ()
+    content = Secret(read_input(path, _LIMIT))
+    if not is_encrypted(content):
+        _check_mode(path)
+    return identities_from(_unlocked(content, shown(path)))
+
+
+def identity_file(settings: Settings) -> Path | None:
+    """The file to look for private keys in: the one that is named, else the user's own.
+
+    None where SOPS_AGE_KEY holds them, and where there is no home folder for a file of one's own.
+    """
+    if settings.identity_file or settings.identity_text:
+        return settings.identity_file
+    homeless = not settings.config_folder.is_absolute() or settings.config_folder == _WITHOUT_HOME
+    return None if homeless else settings.own_identity
+
+
+def _check_mode(path: Path) -> None:
+    """As ssh does it: a key of one's own that others can reach is refused.
+
+    Where its user cannot change the mode (another's file, a read-only mount) it is taken, with a warning if
+    everybody can read it. `docs/decisions/0007-identities.md` has the reasons.
+    """
+    with reporting("read", path):
+        found, place = path.stat(), os.statvfs(path)
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & _OTHERS and found.st_uid == os.geteuid() and not place.f_flag & os.ST_RDONLY:
+        raise SealingError(
+            f"The identity file {shown(path)} is open to others",
+            f"Its mode is {mode:04o}. Whoever has it can open every secret that is sealed to it.",
+            f"Type: chmod 600 {shlex.quote(escape(str(path)))}\n"
+            "Where a mode cannot be changed, give the key itself in SOPS_AGE_KEY.",
+        )
+    if mode & _WORLD:
+        complain(
+            f"Warning: everybody on this machine can reach the identity file {shown(path)} ({mode:04o})."
+        )
+
+
+def _unlocked(content: Secret, place: str) -> Secret:
+    return unlock(content, _passphrase(place)) if takes_passphrase(content) else content
+
+
+def _passphrase(place: str) -> Secret:
+    """Ask on the terminal, without showing it; never from a pipe."""
+    try:
+        with catch_warnings():
+            simplefilter("error", GetPassWarning)  # in place of reading it from standard input
+            return Secret(getpass(f"Passphrase of the identity in {place}: ").encode())
+    except GetPassWarning:
+        problem = "There is no terminal to ask for it on, and it is read from nowhere else."
+    except UnicodeError:
+        problem = "What was typed is not text in this terminal's encoding."
+    raise SealingError(
+        f"The identity in {place} needs a passphrase",
+        problem,
+        "In a pipeline use an identity without one, or give what `age --decrypt` prints in SOPS_AGE_KEY.",
+    )

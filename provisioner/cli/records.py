@@ -1,0 +1,42 @@
+"""The records that a command line names, and whether they may be changed now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from provisioner.cli.output import complain
+from provisioner.errors import UsageError
+from provisioner.model import Address
+from provisioner.state import AppRecord, State
+
+
+def records_of(state: State, addresses: Sequence[str]) -> list[AppRecord]:
+    """The records at addresses as typed, each once; all of them where none was typed.
+
+    Raises UsageError where the state lacks one.
+    """
+    wanted = list(dict.fromkeys(map(Address.parse, addresses))) or sorted(state.records)
+    for address in wanted:
+        if address not in state.records:
+            raise UsageError(f"{address} is not in the state", "", "`provisioner state list` shows what is.")
+    return [state.records[address] for address in wanted]
+
+
+def refuse_open(state: State, addresses: Collection[Address]) -> None:
+    """What an earlier run left open is finished first: its journal entry knows the app by its address."""
+    for entry in state.open:
+        if entry.operation.address in addresses:
+            raise UsageError(
+                f"An earlier run left {entry.operation.address} open", "", "Run `provisioner apply` first."
+            )
+
+
+def warn_open(state: State, records: Collection[AppRecord]) -> None:
+    """Where a rotation is under way, the secret that is held may be dead already."""
+    shown = {record.address for record in records}
+    for entry in state.open:
+        if entry.operation.address in shown:
+            complain(
+                f"Warning: {entry.operation.address}: an earlier run left {entry.operation.id} open, so its "
+                "secret may not be the live one; `provisioner apply` finishes it."
+            )

@@ -1,0 +1,95 @@
+"""What of an app's secret is still to be delivered, and which copies are to be taken away. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from provisioner.delivery import Handover, Target
+from provisioner.drift import rotated_elsewhere
+from provisioner.model import Address
+from provisioner.plan import Action, ActionKind
+from provisioner.state import AppRecord
+from provisioner.world import World
+
+_NEW_SECRET = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.ROTATE)
+
+
+def with_deliveries(action: Action, world: World) -> Action:
+    """The action with its deliveries; where there was nothing else to do, they are what is done."""
+    handover = Handover(
+        world.wants.sinks.get(action.address, ()),
+        tuple(_delivered(action, world)),
+        tuple(_withdrawn(action, world)),
+        world.wants.lifecycle(action.address).sink_only,
+    )
+    kind = ActionKind.DELIVER if action.kind is ActionKind.NOOP and handover else action.kind
+    return replace(action, kind=kind, handover=handover)
+
+
+def undelivered(record: AppRecord, targets: tuple[Target, ...]) -> Iterator[Target]:
+    """The targets that do not have the secret which the state holds."""
+    if record.secret is not None and record.secret.sealed is not None:
+        yield from without_receipt(record, targets)
+
+
+def without_receipt(record: AppRecord, targets: tuple[Target, ...]) -> Iterator[Target]:
+    """The targets that do not have the present secret, by their receipts, whoever holds it."""
+    if record.secret is not None:
+        for target in targets:
+            receipt = record.deliveries.get(target.sink.name)
+            has = (receipt.operation, receipt.fingerprint) if receipt else None
+            if has != (record.secret.operation, target.fingerprint):
+                yield _known_as(target, record)
+
+
+def _known_as(target: Target, record: AppRecord | None) -> Target:
+    """The target with the address that its copy there is marked with, where that is another one."""
+    receipt = record.deliveries.get(target.sink.name) if record else None
+    if receipt is None or receipt.fingerprint != target.fingerprint:
+        return target
+    owner = Address.parse(receipt.address)
+    return target if owner == target.address else replace(target, formerly=owner)
+
+
+def only_in_sinks(record: AppRecord, targets: tuple[Target, ...]) -> AppRecord:
+    """The record of a `sink_only` app: without the sealed secret once every sink has it."""
+    secret = record.secret
+    if secret is None or secret.sealed is None or not targets or any(undelivered(record, targets)):
+        return record
+    return replace(record, secret=replace(secret, sealed=None, recipients=None))
+
+
+def left_behind(action: Action) -> Iterator[str]:
+    """Where copies of a destroyed app's secret stay, because nothing says any more how to reach them."""
+    if action.kind is ActionKind.DELETE and action.record is not None:
+        withdrawn = {target.sink.name for target in action.handover.withdraw}
+        for name, receipt in sorted(action.record.deliveries.items()):
+            if name not in withdrawn:
+                yield f"{name}: {receipt.place}"
+
+
+def _delivered(action: Action, world: World) -> Iterator[Target]:
+    targets, record = world.wants.sinks.get(action.address, ()), action.record
+    if action.shown_as in _NEW_SECRET:
+        yield from (_known_as(target, record) for target in targets)
+    elif action.kind in (ActionKind.NOOP, ActionKind.MOVE, ActionKind.PROTECT) and record is not None:
+        app = action.observed
+        if app is None or not rotated_elsewhere(record, app):  # a dead secret is of no use to anybody
+            yield from undelivered(record, targets)
+
+
+def _withdrawn(action: Action, world: World) -> Iterator[Target]:
+    """Copies that only the manifest as it is now can reach: its sinks, with the receipts' own settings."""
+    record = action.record
+    if record is None or action.kind in (ActionKind.FORGET, ActionKind.RESUME):
+        return
+    wanted = {target.fingerprint for target in world.wants.sinks.get(action.address, ())}
+    for name, receipt in sorted(record.deliveries.items()):
+        declared = world.wants.declared_sinks.get(name)
+        if declared is None or (declared.keep and action.kind is ActionKind.DELETE):
+            continue
+        target = Target(declared, Address.parse(receipt.address))
+        gone = action.kind is ActionKind.DELETE or target.fingerprint not in wanted
+        if target.fingerprint == receipt.fingerprint and gone:
+            yield target
