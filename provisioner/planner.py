@@ -47,7 +47,7 @@ def build_destruction(
     choices: Choices | None = None,
 ) -> Plan:
     """The plan that destroys every recorded app which is not protected against it; no limit counts."""
-    nothing = replace(desired, apps={}, imports={})
+    nothing = replace(desired, apps={}, imports={}, sinks={})
     world = World(nothing, prior, observed, rules, why_deleted=Reason.REQUESTED)
     return _built(world, choices or Choices())
 

@@ -45,6 +45,7 @@ class World:
         self.protected_ids = {record.app.id for record in self.records.values() if record.protect}
         forgotten = desired.forgotten & self.records.keys()
         self.forgotten_ids = {self.records[address].app.id for address in forgotten}
+        self.places = {target.fingerprint for wanted in desired.sinks.values() for target in wanted}
         self.organization_id = prior.header.organization_id if prior.header else None
         self.rules = rules
         self.why_deleted = why_deleted

@@ -332,3 +332,16 @@ def test_a_moved_app_with_a_fixed_place_keeps_the_mark_that_it_has_there(house: 
     assert house.record(uno).deliveries["box"].address == str(ONE)
     assert house.apply(moved, destroy=True).done
     assert house.places.held == {}
+
+
+def test_a_place_that_goes_from_one_app_to_another_keeps_what_the_other_put_there(house: House) -> None:
+    fixed, two = replace(BOX, options={"path": "fixed.env"}), Address("two")
+    other = AppSpec("Two", ("https://two.example/cb",))
+    both = replace(wanting(fixed), apps={ONE: SPEC, two: other})
+    assert house.apply(both).done
+    house.identity = True
+    handed = replace(wanting(fixed, address=two), apps={ONE: SPEC, two: other})
+    assert house.apply(handed).done
+    (theirs,) = (app for app in house.server.world.apps() if app.name == "Two")
+    assert house.places.held == {("box", "fixed.env"): (theirs.client_id, theirs.client_secret.encode())}
+    assert house.plan(handed).changes == ()

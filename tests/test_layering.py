@@ -81,13 +81,14 @@ LIBRARIES = {
     "click": "cli",
     "deepdiff": "diff",
     "httpx": "meteroid sinks",
+    "nacl": "sinks",
     "pydantic": "manifest",
     "pyrage": "sealing",
     "rich": "render cli",
     "starlette": "sandbox",
     "truststore": "meteroid sinks",
     "uvicorn": "sandbox",
-    "yaml": "manifest",
+    "yaml": "manifest sinks",
 }
 
 # Names that reach the environment or the order of writes on a disk, and the only units that use them.
