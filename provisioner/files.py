@@ -158,6 +158,12 @@ def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
             Files().sync_folder(path.parent)
 
 
+def append(path: Path, data: bytes) -> None:
+    """Add to the end of a file that somebody else keeps."""
+    with reporting("write", path), path.open("ab") as stream:
+        stream.write(data)
+
+
 def make_private(path: Path) -> None:
     """Make an empty file for its owner alone, where there is none yet. What is no file is refused."""
     with reporting("write", path):

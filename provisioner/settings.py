@@ -27,6 +27,8 @@ class Settings:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     log_level: str | None = None
     log_path: Path | None = None
+    github_summary: Path | None = None
+    github_output: Path | None = None
     colour: bool | None = None  # None: as the terminal is
     authorities: Mapping[str, str] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -59,6 +61,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         },
         log_level=env.get("PROVISIONER_LOG"),
         log_path=_path(env, "PROVISIONER_LOG_PATH"),
+        github_summary=_path(env, "GITHUB_STEP_SUMMARY"),
+        github_output=_path(env, "GITHUB_OUTPUT"),
         colour=_colour(env),
         authorities={name: env[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in env},
         proxies={name: value for name, value in env.items() if name.lower().endswith("_proxy")},

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioner.cli.options import (
+    NO_REPORTS,
     Asked,
+    Reports,
     Seconds,
     approve_option,
     choice_options,
@@ -20,8 +22,9 @@ from provisioner.cli.options import (
     manifest_options,
     no_color_option,
     parallelism_option,
+    report_options,
 )
-from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_UNFINISHED, PlanError
+from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_UNFINISHED, PlanError, UsageError
 
 if TYPE_CHECKING:
     from provisioner.cli.saving import Promised
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 @approve_option
 @destroy_option
 @choice_options
+@report_options
 @click.option("--digest", metavar="sha256:…", help="Apply only if the plan is the one with this digest.")
 @click.option("--max-age", type=Seconds(), metavar="DURATION", help="Refuse a saved plan that is older.")
 @parallelism_option
@@ -50,6 +54,7 @@ def command(
     auto_approve: bool,
     destroy: bool,
     asked: Asked,
+    reports: Reports,
     digest: str | None,
     max_age: float | None,
     parallelism: int,
@@ -70,7 +75,9 @@ def command(
     manifest = (files, variables, var_files)
     promised, asked, destroy = promise(plan_file, digest, max_age, asked, destroy)
     approved = auto_approve or promised is not None
-    return start(manifest, asked, destroy, approved, parallelism, lock_timeout, no_color, promised)
+    if reports.as_json and not approved:
+        raise UsageError("--json cannot ask", "", "Give --auto-approve, or a plan that was saved.")
+    return start(manifest, asked, destroy, approved, parallelism, lock_timeout, no_color, promised, reports)
 
 
 def start(
@@ -82,6 +89,7 @@ def start(
     lock_timeout: float,
     no_color: bool,
     promised: Promised | None = None,
+    reports: Reports = NO_REPORTS,
 ) -> int:
     """An apply, whichever command began it."""
     from provisioner.cli.planning import choices_from, planner
@@ -105,6 +113,7 @@ def start(
             destroy,
             asked,
             promised,
+            reports,
         )
         return apply_approved(job) if auto_approve else apply_asked(job)
 
@@ -126,6 +135,7 @@ class Job:
     destroy: bool = False
     asked: Asked = field(default_factory=Asked)
     promised: Promised | None = None
+    reports: Reports = NO_REPORTS
 
     def look(self) -> tuple[State, Plan, Observed, float]:
         """The state, one list call, the plan, and when that began (seconds of a steady clock)."""
@@ -182,26 +192,39 @@ def apply_asked(job: Job) -> int:
 
 
 def show(job: Job, plan: Plan) -> None:
-    """The plan on standard output, what stands in its way on standard error."""
-    from provisioner.cli.output import complain, say_painted
-    from provisioner.render.plan_text import conflicts_text, plan_text
+    """The plan, wherever it is to be shown, and what stands in its way."""
+    from provisioner.cli.showing import present
 
-    say_painted(plan_text(plan, job.readers.lines()), job.colour)
-    if plan.conflicts:
-        complain(conflicts_text(plan))
+    present(plan, job.readers.lines(), job.reports, job.workspace.settings, job.colour)
 
 
 def nothing(job: Job, plan: Plan) -> int:
     """There is nothing to do, or nothing that may be done."""
-    from provisioner.cli.output import complain, say
+    from provisioner.cli.output import complain
     from provisioner.plan import ApplyResult
-    from provisioner.render.apply_text import ending
 
     if plan.conflicts:
-        complain("Nothing was applied.")
+        if not job.reports.as_json:
+            complain("Nothing was applied.")
         return EXIT_ERROR
-    say("\n" + ending(ApplyResult(()), job.destroy).rstrip())
+    conclude(job, ApplyResult(()))
     return 0
+
+
+def conclude(job: Job, result: ApplyResult) -> None:
+    """How it ended."""
+    from provisioner.cli.clock import SystemClock
+    from provisioner.cli.output import complain, say
+    from provisioner.render.apply_text import ending
+
+    if job.reports.as_json:
+        from provisioner.render.events import result_events
+
+        for event in result_events(result, SystemClock().now()):
+            say(event)
+    else:
+        tell = say if result.done else complain
+        tell("\n" + ending(result, job.destroy).rstrip())
 
 
 def check_consent(job: Job, plan: Plan) -> None:
@@ -210,7 +233,8 @@ def check_consent(job: Job, plan: Plan) -> None:
 
     missing = job.consent.missing(plan.actions)
     if missing:
-        say("")
+        if not job.reports.as_json:
+            say("")
         allows = " ".join(
             f"--allow {action.shown_as.value}:{action.address.key}" for action in missing if action.shown_as
         )
@@ -247,21 +271,20 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
     from provisioner.cli.clock import SystemClock
     from provisioner.cli.delivering import outlets
     from provisioner.cli.interrupt import stopping
-    from provisioner.cli.output import complain, say
+    from provisioner.cli.output import complain
     from provisioner.cli.planning import pinned, rules
-    from provisioner.cli.progress import reporting
-    from provisioner.render.apply_text import ending
+    from provisioner.cli.progress import reporting, streaming
     from provisioner.sealing import Sealer
 
     store = job.workspace.store
     sealer = Sealer(job.readers.recipients)
     ports = Ports(job.api, store, sealer, SystemClock(), outlets(job.workspace.settings))
     approved = Approved(plan, pinned(prior, job.base_url, observed), observed, rules(job.workspace), began)
-    with stopping(job.stop), reporting(len(plan.changes), job.colour) as report:
+    telling = streaming() if job.reports.as_json else reporting(len(plan.changes), job.colour)
+    with stopping(job.stop), telling as report:
         result = apply(approved, ports, job.parallelism, report, job.stop)
         settle(plan, store)
-    tell = say if result.done else complain
-    tell("\n" + ending(result, job.destroy).rstrip())
+    conclude(job, result)
     if job.destroy and result.done and any(map(outlives, plan.actions)):
         complain("Not everything is destroyed yet: what an earlier run left open came first. Run it again.")
         return EXIT_UNFINISHED

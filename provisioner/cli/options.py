@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -78,6 +78,56 @@ def choice_options(command: Command) -> Command:
             metavar="CLASS[:ADDRESS]",
             help="Consent to a class of changes: delete, replace, rotate or recreate-all; repeatable.",
         ),
+    ):
+        chosen = option(chosen)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Where else a plan is shown, as it was typed."""
+
+    as_json: bool = False
+    markdown: str | None = None
+    html: str | None = None
+    gitlab: str | None = None
+
+
+NO_REPORTS = Reports()
+
+
+def report_options(command: Command) -> Command:
+    """--json, --markdown, --html and --gitlab-report, which the command gets as `reports`."""
+
+    @wraps(command)
+    def streamed(*, as_json: bool, reports: Reports, **others: Any) -> Any:
+        if not as_json:
+            return command(reports=reports, **others)
+        from provisioner.cli.showing import streaming
+
+        with streaming():
+            return command(reports=replace(reports, as_json=True), **others)
+
+    option = click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object a line instead of text."
+    )
+    return report_files(option(streamed))
+
+
+def report_files(command: Command) -> Command:
+    """--markdown, --html and --gitlab-report, which the command gets as `reports`."""
+
+    @wraps(command)
+    def packed(*, markdown: str | None, html: str | None, gitlab: str | None, **others: Any) -> Any:
+        return command(reports=Reports(False, markdown, html, gitlab), **others)
+
+    chosen: Command = packed
+    for option in (
+        click.option(
+            "--gitlab-report", "gitlab", metavar="FILE", help="Write GitLab's merge-request report."
+        ),
+        click.option("--html", metavar="FILE", help="Write the plan as a page of its own."),
+        click.option("--markdown", metavar="FILE", help="Write the plan as a comment for a pull request."),
     ):
         chosen = option(chosen)
     return chosen

@@ -10,11 +10,13 @@ import click
 
 from provisioner.cli.options import (
     Asked,
+    Reports,
     choice_options,
     destroy_option,
     detailed_option,
     manifest_options,
     no_color_option,
+    report_options,
 )
 from provisioner.errors import EXIT_CHANGES, EXIT_ERROR
 
@@ -26,6 +28,7 @@ from provisioner.errors import EXIT_CHANGES, EXIT_ERROR
 @detailed_option
 @destroy_option
 @choice_options
+@report_options
 @no_color_option
 def command(  # one parameter an option
     files: Sequence[str],
@@ -36,17 +39,18 @@ def command(  # one parameter an option
     detailed_exitcode: bool,
     destroy: bool,
     asked: Asked,
+    reports: Reports,
     no_color: bool,
 ) -> int:
     """Show what apply would do. Writes nothing and takes no lock.
 
     With --no-refresh it needs no token and no network, and says that drift was not looked for.
     """
-    from provisioner.cli.output import complain, say, say_painted  # --help needs none of these
+    from provisioner.cli.output import say  # --help needs none of these
     from provisioner.cli.planning import choices_from, look, planner
+    from provisioner.cli.showing import present
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
     from provisioner.files import shown
-    from provisioner.render.plan_text import conflicts_text, plan_text
 
     choices = choices_from(asked)
     workspace = open_workspace(files, variables, var_files)
@@ -55,17 +59,15 @@ def command(  # one parameter an option
         with connect(workspace) as api:
             observed = look(workspace, api, prior, base_url(workspace))
     plan = planner(workspace, choices, destroy)(prior, observed)
-    can_read = readers(workspace)
-    text = plan_text(plan, can_read.lines())
-    say_painted(text, False if no_color else workspace.settings.colour)
+    can_read, colour = readers(workspace), False if no_color else workspace.settings.colour
+    text = present(plan, can_read.lines(), reports, workspace.settings, colour)
     if out is not None:
         from provisioner.cli.saving import content_of, save
 
-        content = content_of(plan, prior, workspace, can_read, asked, destroy)
-        digest = save(out, content, text + conflicts_text(plan))
-        say(f"\nSaved to {shown(Path(out))}. To do exactly this, type: provisioner apply {quote(out)}")
-        say(f"Its digest is {digest}")
+        digest = save(out, content_of(plan, prior, workspace, can_read, asked, destroy), text)
+        if not reports.as_json:
+            say(f"\nSaved to {shown(Path(out))}. To do exactly this, type: provisioner apply {quote(out)}")
+            say(f"Its digest is {digest}")
     if plan.conflicts:
-        complain(conflicts_text(plan))
         return EXIT_ERROR
     return EXIT_CHANGES if detailed_exitcode and plan.changes else 0

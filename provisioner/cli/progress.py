@@ -36,16 +36,29 @@ def reporting(changes: int, colour: bool | None) -> Iterator[Callable[[Event], N
         yield tell
 
 
+@contextlib.contextmanager
+def streaming() -> Iterator[Callable[[Event], None]]:
+    """A function to tell events to, as one JSON object a line."""
+    from provisioner.cli.clock import SystemClock
+    from provisioner.render.events import apply_event
+
+    def line(event: Event, seconds: float) -> str:
+        return apply_event(event, seconds, SystemClock().now())
+
+    yield _Lines(line).tell
+
+
 class _Lines:
     """One line an event, with the time each action took."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: Callable[[Event, float], str] = progress) -> None:
+        self._line = line
         self._started: dict[Address, float] = {}
 
     def tell(self, event: Event) -> None:
         now = time.monotonic()
         began = self._started.setdefault(event.action.address, now)
-        say(progress(event, now - began))
+        say(self._line(event, now - began))
         if isinstance(event, Result):
             self._started.pop(event.action.address, None)
 

@@ -28,7 +28,7 @@ from provisioner.render.saved_plan import (
 )
 from provisioner.state import State
 
-_LIMIT = 256 * 1024 * 1024
+PLAN_LIMIT = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def promise(
 
 
 def _by_file(path: str, max_age: timedelta | None) -> tuple[Promised, Asked, bool]:
-    whole = read_saved(read_input(Path(path), _LIMIT), path)
+    whole = read_saved(read_input(Path(path), PLAN_LIMIT), path)
     check_applicable(whole, path)
     check_age(whole, SystemClock().now(), max_age)
     choices = dict(whole["inputs"]["choices"])

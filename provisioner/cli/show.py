@@ -1,22 +1,59 @@
-"""`provisioner show`."""
+"""`provisioner show`: the state, or a saved plan in any of its forms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from provisioner.cli.options import state_options
+from provisioner.cli.options import Reports, report_files, state_options
+from provisioner.errors import UsageError
 
 
 @click.command()
 @state_options
+@report_files
+@click.option("--json", "as_json", is_flag=True, help="Print a saved plan as its JSON document.")
+@click.argument("plan_file", required=False, metavar="[PLANFILE]")
 def command(
-    files: Sequence[str], variables: Sequence[str], var_files: Sequence[str], folder: str | None
+    files: Sequence[str],
+    variables: Sequence[str],
+    var_files: Sequence[str],
+    folder: str | None,
+    reports: Reports,
+    as_json: bool,
+    plan_file: str | None,
 ) -> None:
-    """Show the state: every recorded app, with its secret left sealed."""
+    """Show the state: every recorded app, with its secret left sealed.
+
+    With PLANFILE, made by `plan --out`, show that plan: as text, as JSON, or in the files that are named.
+    """
     from provisioner.cli.output import say
+
+    if plan_file is not None:
+        _show_plan(plan_file, as_json, reports)
+        return
+    if as_json or reports != Reports():
+        raise UsageError("These options are about a saved plan", "", "Name the file that `plan --out` made.")
     from provisioner.cli.workspace import open_store
     from provisioner.render.state_text import state_text
 
     say(state_text(open_store(folder, files, variables, var_files).read()), end="")
+
+
+def _show_plan(path: str, as_json: bool, reports: Reports) -> None:
+    import json
+
+    from provisioner.cli.output import say
+    from provisioner.cli.saving import PLAN_LIMIT
+    from provisioner.cli.showing import write_reports
+    from provisioner.files import read_input
+    from provisioner.render.saved_plan import read_saved
+
+    whole = read_saved(read_input(Path(path), PLAN_LIMIT), path)
+    if as_json:
+        say(json.dumps(whole, indent=2, sort_keys=True))
+    else:
+        say(whole["text"], end="")
+    write_reports(whole, whole["text"], reports)
