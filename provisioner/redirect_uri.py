@@ -15,7 +15,7 @@ from provisioner.uri import DEFAULT_PORTS, Parts, canonical, canonical_host, pla
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_LENGTH", "canonical", "check"]
+__all__ = ["MAX_LENGTH", "canonical", "check", "destination"]
 
 MAX_LENGTH = 2048
 
@@ -78,6 +78,14 @@ def check(uri: str) -> tuple[Problem, ...]:
     if _may_be_secret(uri):
         problems = [replace(problem, secret=True) for problem in problems]
     return tuple(problems)
+
+
+def destination(uri: str) -> tuple[str, str]:
+    """The scheme and the host that a good URI leads to, in lower case; the host is "" where there is none."""
+    parts = split(uri)
+    if parts is None:
+        return "", ""
+    return parts.scheme.lower(), canonical_host(parts.host) if parts.host else ""
 
 
 def _may_be_secret(uri: str) -> bool:

@@ -1575,3 +1575,48 @@ def test_a_random_valid_manifest_says_what_it_was_made_of(apps: dict[str, Any], 
         assert found.scopes == (None if wanted.get("scopes") is None else tuple(wanted["scopes"]))
         line = text.splitlines()[found.place.line - 1][found.place.column - 1 :]
         assert line.lstrip("?' ").startswith(address.key)
+
+
+# Policy
+
+
+@pytest.mark.parametrize(
+    ("uri", "pattern", "fits"),
+    [
+        ("https://a.example.com/cb", "*.example.com", True),
+        ("https://a.b.example.com/cb", "*.example.com", True),
+        ("https://example.com/cb", "*.example.com", False),
+        ("https://example.com/cb", "example.com", True),
+        ("https://EXAMPLE.com/cb", "example.com", True),
+        ("https://a.example.com/cb", "example.com", False),
+        ("https://badexample.com/cb", "*.example.com", False),
+        ("https://example.com.evil.example/cb", "example.com", False),
+        ("https://example.com@evil.example/cb", "example.com", False),
+        ("https://evil.example/example.com", "example.com", False),
+        ("http://[::1]:8080/cb", "[::1]", True),
+        ("com.example.app:/cb", "com.example.app:", True),
+        ("com.example.app:/cb", "com.example.app", False),
+        ("com.example.app://example.com/cb", "com.example.app:", False),
+        ("https://example.com/cb", "https:", False),
+        ("no uri at all", "example.com", False),
+    ],
+)
+def test_a_redirect_uri_leads_only_where_its_pattern_says(uri: str, pattern: str, fits: bool) -> None:
+    from provisioner.manifest.policy import fits as leads
+
+    assert leads(uri, pattern) is fits
+
+
+def test_the_policy_of_one_file_holds_for_the_apps_of_another() -> None:
+    policy = Source(
+        "policy.yaml", b"version: 1\npolicy: {redirect_hosts: [a.example], require_protect: true}\n"
+    )
+    apps = Source("apps.yaml", b"version: 1\napps: {a: {redirect_uris: ['https://b.example/cb']}}\n")
+    with pytest.raises(ManifestError) as caught:
+        load([apps, policy], {}, None)
+    assert "apps.yaml:2:8: apps.a" in caught.value.detail
+    assert "policy.redirect_hosts does not allow this place" in caught.value.detail
+    defaults = Source("defaults.yaml", b"version: 1\ndefaults: {protect: true}\n")
+    with pytest.raises(ManifestError) as caught:
+        load([apps, policy, defaults], {}, None)
+    assert "require_protect" not in caught.value.detail

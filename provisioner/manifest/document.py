@@ -12,6 +12,7 @@ from provisioner.manifest.forms import (
     AppAddress,
     AppId,
     Duration,
+    HostPattern,
     Key,
     OrganizationId,
     Part,
@@ -26,11 +27,6 @@ from provisioner.manifest.sinks import Sink
 VERSION = 1
 MAX_URIS = 50
 MAX_DELETES = 3  # where the policy says nothing
-
-# Keys of the format that this version does not act upon: passing over them would promise what is not done.
-LATER = {
-    "Policy": frozenset({"redirect_hosts", "require_protect"}),
-}
 
 _ONLY_SUCH_KEYS: dict[str, Any] = {"additionalProperties": False}
 
@@ -178,6 +174,14 @@ class Policy(Part):
     max_deletes: int = Field(
         default=MAX_DELETES, ge=0, description="How many apps one plan may destroy at most."
     )
+    redirect_hosts: list[HostPattern] = Field(
+        default_factory=list,
+        min_length=1,
+        json_schema_extra=SET,
+        description="Where people may be sent back to: hosts, *.example.com for all below one, com.example: "
+        "for an app's own scheme. A redirect URI that fits none of them is a fault.",
+    )
+    require_protect: bool = Field(default=False, description="Every app must be protected.")
 
 
 class Root(Part):

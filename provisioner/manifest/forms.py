@@ -20,7 +20,10 @@ _ORGANIZATION_FORM = "^org_[0-9A-Za-z]{1,64}$"
 _APP_ID_FORM = "^app_[0-9A-Za-z]{1,64}$"
 _SCOPE_FORM = r"^[\x21\x23-\x5B\x5D-\x7E]+$"  # RFC 6749 §3.3
 _DURATION_FORM = f"^{duration.FORM}$"
+_HOST_FORM = r"^((\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]|[a-z][a-z0-9+.-]*:)$"
 FORM_RULES = {
+    _HOST_FORM: "This is a host like portal.example.com, all below one like *.example.com, or a scheme like "
+    "com.example.app: with its colon; in lower case.",
     _KEY_FORM: f"{KEY_RULE[0].upper()}{KEY_RULE[1:]}.",
     _ADDRESS_FORM: f"An app is named by its key, with or without {RESOURCE_TYPE}. before it; {KEY_RULE}.",
     _VARIABLE_FORM: "A variable's name is 1 to 63 letters, digits and _, and starts with a letter or _.",
@@ -48,6 +51,7 @@ AppAddress = Annotated[str, _string(_ADDRESS_FORM)]
 VariableName = Annotated[str, StringConstraints(pattern=_VARIABLE_FORM)]
 OrganizationId = Annotated[str, _string(_ORGANIZATION_FORM)]
 AppId = Annotated[str, _string(_APP_ID_FORM)]
+HostPattern = Annotated[str, _string(_HOST_FORM)]
 Duration = Annotated[str, _string(_DURATION_FORM)]
 # That it is longer than none is for `rules` to say: pydantic's patterns cannot look ahead.
 Period = Annotated[str, _string(_DURATION_FORM, f"^(?!0+[a-z]){duration.FORM}$")]

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 
 from provisioner.errors import Problem
 from provisioner.manifest.document import (
-    LATER,
     VERSION,
     App,
     Defaults,
@@ -117,9 +116,6 @@ def _extra_key(loc: Loc) -> Problem:
     secret = secret_key(key)
     if secret is not None:
         return secret
-    if key in LATER.get(model.__name__, ()):
-        rule = f"{key} belongs to a later version of provisioner; this one would ignore it, so it refuses it."
-        return Problem(rule, "Remove it, or use a version that acts upon it.")
     known = [field.alias or name for name, field in model.model_fields.items()]
     return Problem("This key is unknown.", near(key, known))
 

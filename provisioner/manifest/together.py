@@ -10,6 +10,7 @@ from provisioner.duration import duration
 from provisioner.errors import Problem
 from provisioner.manifest.document import App, Root
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
+from provisioner.manifest.policy import policy_faults
 from provisioner.manifest.sinks import declared
 from provisioner.manifest.targets import target_faults
 from provisioner.manifest.transitions import transition_faults
@@ -45,6 +46,7 @@ def joint_faults(documents: list[Document]) -> Iterator[Fault]:
     yield from _names(documents)
     yield from transition_faults(documents)
     yield from target_faults(documents)
+    yield from policy_faults(documents)
 
 
 def _sections(documents: list[Document]) -> Iterator[Fault]:
