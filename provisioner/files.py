@@ -158,6 +158,12 @@ def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
             Files().sync_folder(path.parent)
 
 
+def work_in(folder: str) -> None:
+    """Let relative paths be relative to another folder from now on."""
+    with reporting("work in", Path(folder)):
+        os.chdir(folder)
+
+
 def append(path: Path, data: bytes) -> None:
     """Add to the end of a file that somebody else keeps."""
     with reporting("write", path), path.open("ab") as stream:

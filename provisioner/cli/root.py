@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from provisioner import __version__
+from provisioner.cli.dialect import translated, with_twins
 from provisioner.cli.output import complain
 from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, ProvisionerError
 
@@ -45,7 +46,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"provisioner.cli.{COMMANDS[cmd_name][0]}").command
-        return command
+        return with_twins(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing one of them."""
@@ -68,7 +69,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, message="provisioner v%(version)s")
-def root() -> None:
+@click.option("--chdir", metavar="DIR", envvar="PROVISIONER_CHDIR", help="Work in this folder.")
+def root(chdir: str | None) -> None:
     """OAuth apps as code.
 
     A manifest says which OAuth apps should exist; plan shows what would change, apply does it and seals each
@@ -78,12 +80,16 @@ def root() -> None:
     Exit status: 0 done or nothing to do, 1 error, 2 changes (plan --detailed-exitcode only),
     3 apply ended unfinished, 4 the state is locked, 130 interrupted.
     """
+    if chdir is not None:
+        from provisioner.files import work_in
+
+        work_in(chdir)
 
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Run a command line; every error becomes text on stderr and an exit status, and click's 2 becomes 1."""
     try:
-        status = root.main(list(arguments), prog_name="provisioner", standalone_mode=False)
+        status = root.main(list(translated(arguments)), prog_name="provisioner", standalone_mode=False)
     except ProvisionerError as error:
         from provisioner.render.error_text import error_text  # only now
 

@@ -1,0 +1,122 @@
+"""Terraform's habits on the command line: a single dash, --chdir, and the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioner.cli.dialect import FLAGS, NO_TWIN, VALUES, long_name, translated
+from provisioner.cli.root import COMMANDS, root
+
+MANIFEST = "version: 1\napps:\n  one: {redirect_uris: ['https://one.example/cb']}\n"
+
+
+def commands(command: click.Command, context: click.Context) -> Iterator[click.Command]:
+    yield command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from commands(inner, context)
+
+
+def options() -> list[click.Option]:
+    context = click.Context(root)
+    return [
+        option
+        for command in commands(root, context)
+        for option in command.get_params(context)
+        if isinstance(option, click.Option)
+    ]
+
+
+def test_every_long_option_of_every_command_is_known_as_a_flag_or_with_a_value() -> None:
+    assert len(COMMANDS) > 10
+    names = [(name[2:], option) for option in options() for name in option.opts if name.startswith("--")]
+    assert {name for name, option in names if option.is_flag} == FLAGS
+    assert {name for name, option in names if not option.is_flag} == VALUES
+
+
+def test_every_option_but_those_that_consent_has_its_variable() -> None:
+    for option in options():
+        name = long_name(option)
+        if name in NO_TWIN:
+            assert option.envvar is None
+        elif name not in ("", "help", "version"):
+            assert option.envvar == "PROVISIONER_" + name.upper().replace("-", "_"), name
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["plan", "-out=p.json"], ["plan", "--out=p.json"]),
+        (["plan", "-out", "p.json"], ["plan", "--out", "p.json"]),
+        (["plan", "-refresh=false"], ["plan", "--no-refresh"]),
+        (["plan", "-refresh=true"], ["plan", "--refresh"]),
+        (["apply", "-auto-approve"], ["apply", "--auto-approve"]),
+        (["apply", "-auto-approve=false"], ["apply"]),
+        (["-chdir=x", "plan"], ["--chdir=x", "plan"]),
+        (["plan", "-f", "a.yaml", "-fb.yaml"], ["plan", "-f", "a.yaml", "-fb.yaml"]),
+        (["apply", "-var=a=b", "-var", "c=d"], ["apply", "--var=a=b", "--var", "c=d"]),
+        (["secret", "exec", "a", "--", "ls", "-json"], ["secret", "exec", "a", "--", "ls", "-json"]),
+    ],
+)
+def test_a_single_dash_means_two_where_the_option_is_known(typed: list[str], meant: list[str]) -> None:
+    assert list(translated(typed)) == meant
+
+
+@given(st.lists(st.text(max_size=8)))
+def test_what_has_two_dashes_or_none_is_left_as_it_is(arguments: list[str]) -> None:
+    typed = [text if not text.startswith("-") else f"-{text}" for text in arguments]
+    assert list(translated(typed)) == typed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["apply", "-auto-aprove"], ["apply", "-auto-approve=yes"], ["apply", "-target"],
+        ["apply", "--auto-approve", "-lock=false"], ["apply", "-input=false", "--auto-approve"],
+    ],
+)  # fmt: skip
+def test_a_flag_that_is_not_understood_lets_no_apply_go_ahead(provisioner, sandbox, arguments) -> None:
+    provisioner("init")
+    ran = provisioner(*arguments, answer="yes\n")
+    assert ran.status == 1
+    assert "Error: " in ran.err
+    assert sandbox.calls["create"] == 0
+
+
+def test_chdir_works_in_another_folder(provisioner, sandbox, tmp_path: Path) -> None:
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra/apps.yaml").write_text(MANIFEST)
+    assert provisioner("-chdir=infra", "validate").status == 0
+    assert provisioner("--chdir", "nowhere", "validate").status == 1
+    assert "nowhere" in provisioner("--chdir", "nowhere", "validate").err
+
+
+def test_a_variable_gives_an_option_and_the_command_line_is_stronger(
+    provisioner, sandbox, monkeypatch
+) -> None:
+    Path("other.yaml").write_text(MANIFEST)
+    monkeypatch.setenv("PROVISIONER_FILE", "other.yaml")
+    assert provisioner("validate").status == 0
+    assert provisioner("validate", "-f", "missing.yaml").status == 1
+    monkeypatch.setenv("PROVISIONER_DETAILED_EXITCODE", "true")
+    assert provisioner("plan", "--no-refresh").status == 2
+    monkeypatch.setenv("PROVISIONER_LOCK_TIMEOUT", "never")
+    ran = provisioner("apply", "--auto-approve")
+    assert (ran.status, sandbox.calls["create"]) == (1, 0)
+
+
+@pytest.mark.parametrize("name", sorted(NO_TWIN))
+def test_no_variable_consents(provisioner, sandbox, monkeypatch, name: str) -> None:
+    provisioner("init", "-f", "starter.yaml")
+    Path("apps.yaml").write_text(MANIFEST)
+    monkeypatch.setenv("PROVISIONER_" + name.upper().replace("-", "_"), "1")
+    ran = provisioner("apply", answer="")
+    assert (ran.status, sandbox.calls["create"]) == (1, 0)
