@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from pathlib import Path
 from urllib.parse import quote
@@ -72,6 +73,88 @@ def test_no_secret_and_no_token_is_in_clear_anywhere(provisioner, tmp_path, monk
     outputs = [text for command in ran for text in (command.out, command.err)]
     assert not any("Traceback" in text for text in outputs)
     assert found(tmp_path, outputs, [token, identity, *made]) == []
+
+
+NOSY = """#!/bin/sh
+# Keeps what it was started with, and says everything it was given, as a program may that fails.
+tr '\\0' '\\n' < /proc/self/environ > "environ.$PROVISIONER_KEY"
+tr '\\0' '\\n' < /proc/$$/cmdline > "cmdline.$PROVISIONER_KEY"
+tee /dev/stderr
+exit $(cat status)
+"""
+SINKS = """sinks:
+  sealed: {type: age, path: "sealed/{key}.env.age", recipients: [READER]}
+  nosy: {type: command, command: [./nosy, "{key}"], remove: ["true"], timeout: 10s}
+  closed: {type: vault, path: "apps/{key}"}
+  hub: {type: github-actions, repository: owner/name, prefix: "{KEY}_"}
+  cluster: {type: kubernetes, name: "{key}"}
+"""
+ROUTES = {
+    "to a sealed file": ("sealed", "0", 0),
+    "to a program": ("nosy", "0", 0),
+    "to a program that fails": ("nosy", "3", 3),
+    "to several, of which one fails": ("sealed, nosy", "3", 3),
+    "to a server that is not there": ("closed", "0", 1),
+    "to GitHub, which is not there": ("hub", "0", 1),
+    "to a cluster that is not there": ("cluster", "0", 1),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_secret_and_no_token_is_in_clear_on_its_way(
+    provisioner, tmp_path, monkeypatch, route: str
+) -> None:
+    names, status, ends = ROUTES[route]
+    tokens = {name: f"canary_{secrets.token_urlsafe(24)}" for name in ("VAULT_TOKEN", "GITHUB_TOKEN")}
+    made: list[str] = []
+    world = World(on_commit=lambda commit: made.append(commit.app.client_secret) if commit.app else None)
+    with running(world) as server:
+        monkeypatch.setenv("METEROID_BASE_URL", server.url)
+        monkeypatch.setenv("METEROID_API_KEY", server.api_key)
+        monkeypatch.setenv("PROVISIONER_LOG", "debug")
+        monkeypatch.setenv("PROVISIONER_LOG_PATH", str(tmp_path / "run.log"))
+        monkeypatch.setenv("VAULT_ADDR", "http://127.0.0.1:9")
+        monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        (tmp_path / "kubeconfig").write_text(CLUSTER)
+        for name, token in tokens.items():
+            monkeypatch.setenv(name, token)
+        provisioner("init", "-f", "starter.yaml")
+        (reader,) = re.findall("age1[a-z0-9]+", (tmp_path / "starter.yaml").read_text())
+        (tmp_path / "nosy").write_text(NOSY)
+        (tmp_path / "nosy").chmod(0o700)
+        (tmp_path / "status").write_text(status)
+        wanted = MANIFEST.replace("}", f", sinks: [{names}]}}")
+        (tmp_path / "apps.yaml").write_text(wanted + SINKS.replace("READER", reader))
+        allow = ("--allow", "rotate", "--allow", "delete", "--allow", "replace")
+        reports = ("--out", "p.json", "--markdown", "p.md", "--gitlab-report", "p.gitlab")
+        ran = [provisioner("plan", *reports), provisioner("apply", "--auto-approve")]
+        assert ran[1].status == ends, ran[1].err
+        ran += [
+            provisioner("apply", "--auto-approve", "--json"),
+            provisioner("secret", "deliver"),
+            provisioner("secret", "deliver", "--again"),
+            provisioner("secret", "list"),
+            provisioner("apply", "--auto-approve", "--replace", "a0", *allow),
+            provisioner("rotate", "--auto-approve", "a1"),
+            provisioner("plan", "--json"),
+            provisioner("destroy", "--auto-approve", *allow),
+        ]
+    assert made or ends == 1, "no secret was made, so nothing was looked for"
+    identity = (Path.home() / ".config/provisioner/identity.txt").read_text().splitlines()[-1]
+    outputs = [text for command in ran for text in (command.out, command.err)]
+    assert not any("Traceback" in text or "is a bug" in text for text in outputs)
+    assert ("nosy" in names) == bool(list(tmp_path.glob("environ.*")))
+    assert found(tmp_path, outputs, [server.api_key, identity, *made, *tokens.values()]) == []
+
+
+CLUSTER = """apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
+users: [{name: u, user: {token: kube}}]
+"""
 
 
 @pytest.mark.parametrize("offset", range(7))
