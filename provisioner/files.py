@@ -170,6 +170,15 @@ def append(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
+def rewrite(path: Path, data: bytes) -> None:
+    """Put `data` in place of a file of the user's, whole or not at all; its mode and links to it stay."""
+    with reporting("write", path):
+        real = path.resolve(strict=True)
+        mode = stat.S_IMODE(real.stat().st_mode)
+        Files().write(real, data)
+        real.chmod(mode)
+
+
 def make_private(path: Path) -> None:
     """Make an empty file for its owner alone, where there is none yet. What is no file is refused."""
     with reporting("write", path):

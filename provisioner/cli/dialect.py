@@ -13,8 +13,8 @@ NO_TWIN = frozenset({"allow", "auto-approve", "rotate", "var", "var-file", "yes"
 
 # Every long option, so that none needs to be imported to know it; a test holds this against the commands.
 FLAGS = frozenset({
-    "again", "auto-approve", "destroy", "detailed-exitcode", "generate", "help", "json", "keep-env",
-    "no-color", "refresh", "rotate", "version", "yes",
+    "again", "auto-approve", "check", "destroy", "detailed-exitcode", "diff", "generate", "help", "json",
+    "keep-env", "no-color", "refresh", "rotate", "version", "yes",
 })  # fmt: skip
 VALUES = frozenset({
     "allow", "api-key", "chdir", "data", "digest", "exclude", "fault", "field", "file", "format",

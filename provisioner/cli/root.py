@@ -17,6 +17,7 @@ from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, ProvisionerError
 COMMANDS = {
     "init": ("init", "Write a starter manifest and make an identity that can read its secrets."),
     "validate": ("validate", "Check the manifest, without the network."),
+    "fmt": ("fmt", "Put the manifest in one form; comments stay."),
     "plan": ("plan", "Show what apply would do."),
     "apply": ("apply", "Create, replace and delete apps as the manifest says; seal their secrets."),
     "destroy": ("destroy", "Destroy every app in the state."),
@@ -27,6 +28,7 @@ COMMANDS = {
     "show": ("show", "Show the state."),
     "state": ("state", "Look at single parts of the state."),
     "secret": ("secret", "Open sealed secrets."),
+    "guard": ("guard", "Refuse files that hold a secret in clear; for a commit's hook."),
     "sandbox": ("sandbox", "Run a local server that speaks the API, to try things out."),
     "schema": ("schema", "Print the JSON Schema of the manifest."),
     "completion": ("completion", "Print the completion script for a shell."),

@@ -58,7 +58,7 @@ def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Se
     settings = from_environment()
     start_log(settings)
     values = _variable_values(settings, variables, var_files)
-    sources = _sources(files)
+    sources = manifest_sources(files)
     manifest = load(sources, values, check_recipient)
     _check_place(sources, values, manifest)
     desired = resolve(manifest)
@@ -198,7 +198,8 @@ def is_empty(path: Path) -> bool:
         return path.is_file() and path.stat().st_size == 0
 
 
-def _sources(files: Sequence[str]) -> list[Source]:
+def manifest_sources(files: Sequence[str]) -> list[Source]:
+    """The files of a manifest as typed, folders opened; without any, those of this folder."""
     given = files or [name for name in DEFAULT_FILES if exists(Path(name))][:1]
     if not given:
         raise UsageError(
