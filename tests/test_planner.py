@@ -186,40 +186,6 @@ def wants(draw: st.DrawFn) -> DesiredState:
     return DesiredState(specs, {}, policy=Policy(max_deletes=9))
 
 
-def applied(plan: Plan, prior: State, serial: int) -> tuple[State, Observed]:
-    """What an undisturbed apply leaves: the planner's promise is about this world."""
-    records = dict(prior.records)
-    for number, action in enumerate(in_order(plan.changes)):
-        names = {held.app.name for address, held in records.items() if address != action.address}
-        records.pop(action.address, None)
-        if action.spec is None:
-            continue
-        assert action.spec.name not in names, "an action ran before the one that frees its name"
-        made = app(
-            f"x{serial}x{number}",
-            name=action.spec.name,
-            redirect_uris=action.spec.redirect_uris,
-            scopes=action.spec.scopes or (),
-        )
-        records[action.address] = record(action.address.key, made)
-    return State(HEADER, MappingProxyType(records)), Observed(tuple(held.app for held in records.values()))
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(wants(), min_size=1, max_size=4))
-def test_applying_a_plan_to_the_observed_world_makes_the_next_plan_empty(edits: list[DesiredState]) -> None:
-    prior, observed = State(), Observed(())
-    for serial, desired in enumerate(edits):
-        try:
-            plan = build(desired, prior, observed)
-        except PlanError as error:
-            assert error.summary == "Names go round in a circle"
-            continue
-        assert plan.conflicts == ()
-        prior, observed = applied(plan, prior, serial)
-        assert build(desired, prior, observed).changes == ()
-
-
 @settings(max_examples=100, deadline=None)
 @given(wants())
 def test_a_plan_is_a_value_the_same_world_gives_an_equal_plan(desired: DesiredState) -> None:

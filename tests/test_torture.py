@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from torture.bench import Bench
+from torture.bench import Bench, Case
 from torture.grid import exhaustive, in_flight, pairwise, seeded
-from torture.oracle import Flaw, counted
+from torture.oracle import Flaw, counted, finished, unasked
 from torture.order import broken
 from torture.planted import PLANTED
 from torture.point import Point, Short, held, visit
 from torture.report import Counts
-from torture.scenario import BY_NAME, SCENARIOS
+from torture.scenario import BY_NAME, EVERY, MORE, SCENARIOS
 from torture.strace import Strike, calls
 
 SEED = 3
@@ -32,6 +32,8 @@ REVEALED_BY = {  # one point of the grid that shows the planted fault; `make tor
     "a secret printed with an error": Point("create", (), (Strike("fdatasync", 1, "EIO"),)),
     "a record written in place": Point("create", (), (Strike("pwrite64", 8),)),
     "a take-over without evidence": Point("create", ("foreign", "create:500-after")),
+    "a move that begins with the old record": Point("move", (), (Strike("rename", 2, "EIO"),)),
+    "a move that was cut off taken for two apps": Point("state mv", (), (Strike("unlink", 1),)),
     "files for everybody": Point("create"),
 }  # fmt: skip
 
@@ -47,8 +49,8 @@ def strace(tool: Callable[[str], str]) -> str:
     return tool("strace")
 
 
-def sample(points: list[Point]) -> list[Point]:
-    return seeded(SEED).sample(points, EACH)
+def sample(points: list[Point], size: int = EACH) -> list[Point]:
+    return seeded(SEED).sample(points, size)
 
 
 @pytest.mark.usefixtures("strace")
@@ -57,15 +59,26 @@ def test_f1_to_f10_a_kill_or_an_error_at_any_syscall_on_the_state_loses_nothing(
     bench: Bench, scenario: str
 ) -> None:
     points = exhaustive(bench, BY_NAME[scenario])
-    assert len(points) > 300
+    assert len(points) > (300 if BY_NAME[scenario].asks else 50)
     counts = sum((visit(bench, point) for point in sample(points)), Counts())
     assert not counts.failures
     assert counts.points + counts.misses == EACH
 
 
 @pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("scenario", [scenario.name for scenario in MORE])
+def test_every_other_action_comes_through_a_kill_and_does_what_it_is_for_and_no_more(
+    bench: Bench, scenario: str
+) -> None:
+    (point,) = sample(exhaustive(bench, BY_NAME[scenario]), 1)
+    counts = visit(bench, point)
+    assert not counts.failures
+    assert counts.points + counts.misses == 1
+
+
+@pytest.mark.usefixtures("strace")
 def test_f3_f4_a_kill_while_a_request_is_under_way_loses_nothing(bench: Bench) -> None:
-    points = in_flight(bench, BY_NAME["replace"]) + in_flight(bench, BY_NAME["last"])
+    points = [point for name in ("replace", "last", "regret") for point in in_flight(bench, BY_NAME[name])]
     assert sum((visit(bench, point) for point in sample(points)), Counts()).failures == ()
 
 
@@ -82,6 +95,12 @@ def test_f28_a_run_that_only_had_to_close_an_entry_does_not_pass_over_a_dead_sec
     assert visit(bench, point).failures == ()
 
 
+@pytest.mark.usefixtures("strace")
+def test_a_move_that_was_cut_off_is_finished_before_its_app_is_replaced(bench: Bench) -> None:
+    point = Point("half moved", (), (Strike("sendto", 3),))  # of its create
+    assert visit(bench, point).failures == ()
+
+
 def test_f37_a_held_lock_ends_the_run_before_any_request(bench: Bench) -> None:
     assert held(bench, "create").clean
     assert held(bench, "create", (("the lock not taken",),)).wrong
@@ -94,6 +113,39 @@ def test_a_planted_fault_turns_the_grid_red(bench: Bench, plant: str) -> None:
     assert not visit(bench, REVEALED_BY[plant]).failures
 
 
+def unprotect(case: Case) -> None:
+    path = case.folder / "state/apps/one.json"
+    path.write_bytes(path.read_bytes().replace(b'"protect": true', b'"protect": false'))
+
+
+UNEXPECTED: list[tuple[str, Callable[[Case], object], str]] = [
+    ("import", lambda case: case.judge.rotate(case.ids["one"]), "recorded for one is not the live one"),
+    ("import", lambda case: case.judge.create("stray", ["https://stray.example"]), "is in no record"),
+    ("protect", unprotect, "one is not protected"),
+    ("move", lambda case: case.judge.set(case.ids["one"], name="first"), "first is not as the manifest"),
+    ("forget", lambda case: case.judge.delete(case.ids["one"]), "one should have stayed"),
+    ("state rm", lambda case: case.judge.rotate(case.ids["one"]), "one was to stay as it was"),
+    ("destroy", lambda case: case.judge.delete(case.ids["else"]), "else should have stayed"),
+]
+
+
+@pytest.mark.parametrize(("scenario", "befall", "flaw"), UNEXPECTED)
+def test_what_a_scenario_does_not_expect_is_a_flaw(
+    bench: Bench, scenario: str, befall: Callable[[Case], object], flaw: str
+) -> None:
+    with bench.case(BY_NAME[scenario]) as case:
+        assert bench.run(case, case.first, None, ()).status == 0
+        assert list(finished(bench, case, case.end(case.first))) == []
+        befall(case)
+        assert flaw in str(list(finished(bench, case, case.end(case.first))))
+
+
+def test_a_request_that_nobody_wanted_is_a_flaw(bench: Bench) -> None:
+    with bench.case(BY_NAME["move"]) as case:
+        assert bench.run(case, ("rotate", "one", "--auto-approve"), None, ()).status == 0
+        assert "a rotate was asked for" in str(list(unasked(bench, case)))
+
+
 def test_every_planted_fault_is_looked_for() -> None:
     assert set(PLANTED) == {*REVEALED_BY, "the lock not taken"}
 
@@ -101,7 +153,7 @@ def test_every_planted_fault_is_looked_for() -> None:
 def test_every_pair_of_a_scenario_a_reply_and_a_number_of_crashes_is_among_the_pairs() -> None:
     points = pairwise(seeded(SEED))
     assert {(point.scenario, len(point.crashes)) for point in points} == {
-        (scenario.name, crashes) for scenario in SCENARIOS for crashes in (1, 2, 3)
+        (scenario.name, crashes) for scenario in EVERY for crashes in (1, 2, 3)
     }
     assert {crash.then for point in points for crash in point.crashes if isinstance(crash, Short)} == {
         "on", "full", "kill",

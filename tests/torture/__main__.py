@@ -17,7 +17,7 @@ from torture.hunt import at, caught, locked_out, sent, single
 from torture.planted import PLANTED
 from torture.pool import Pool, pool
 from torture.report import Counts
-from torture.scenario import BY_NAME, SCENARIOS
+from torture.scenario import BY_NAME, EVERY
 
 _OTHERS = ("powerloss", "life", "thousand")  # each has `torture(seed, seconds)`
 _ROUNDS = 2  # of pairs
@@ -58,7 +58,7 @@ def _grid(benches: Pool, given: argparse.Namespace, until: float) -> tuple[Count
 
     ones, sends = (
         sorted((point for found in benches.each(work, names, until) for point in found), key=str)
-        for work, names in ((single, [one.name for one in SCENARIOS]), (sent, BY_NAME))
+        for work, names in ((single, [one.name for one in EVERY]), (sent, BY_NAME))
     )
     total = _part("the lock is held", points(locked_out, BY_NAME))
     total += _part("one crash, ok replies", points(at, ones))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,8 @@ import pyrage
 
 from provisioner.sandbox.faults import Faults
 from provisioner.sandbox.server import running
-from torture.scenario import APPLY, BY_NAME, RECREATE, Judge, Scenario, come_late, manifest
+from provisioner.sandbox.world import OAuthApp
+from torture.scenario import APPLY, EVERYTHING, Apps, Command, Judge, Scenario, became, manifest, uri
 from torture.strace import Call, Strike, calls, options
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -33,6 +34,7 @@ INLINE: Plant = ("inline",)  # one thread, so that a call's ordinal is the same 
 class Ran:
     """What one command did. `calls` where strace was there."""
 
+    arguments: Command
     status: int
     out: str
     err: str
@@ -45,19 +47,49 @@ class Ran:
 
 @dataclass(slots=True)
 class Case:
-    """A folder to work in with its world, and everything that was run there."""
+    """A folder to work in with its world, the apps it had at first, and everything that was run there."""
 
     scenario: Scenario
     folder: Path
     judge: Judge
-    wanted: Mapping[str, str]
+    wanted: Apps
     plants: tuple[Plant, ...] = ()
+    withdrawn: bool = False
+    began: tuple[OAuthApp, ...] = ()
     ran: list[Ran] = field(default_factory=list)
 
     @property
     def journal(self) -> list[str]:
         """The open operations' files."""
         return sorted(map(str, (self.folder / "state/.journal").glob("*.op")))
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether what is wanted is not what a command before asked for."""
+        return self.withdrawn or self.scenario.regretted
+
+    @property
+    def first(self) -> Command:
+        """The scenario's command."""
+        return self._typed(self.scenario.command)
+
+    def then(self, turn: int) -> Command:
+        """What is typed after it."""
+        if self.withdrawn:
+            return (*APPLY, *EVERYTHING)
+        return self._typed(self.scenario.then[min(turn, len(self.scenario.then) - 1)])
+
+    def end(self, arguments: Command) -> Apps:
+        """What is to be recorded once a command has ended with 0."""
+        return {} if arguments[0] == "destroy" else self.wanted
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The ids of the apps that there were at first, by name."""
+        return {app.name: app.id for app in self.began}
+
+    def _typed(self, command: Command) -> Command:
+        return tuple(part.format(**self.ids) for part in command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +112,7 @@ class Bench:
         self._nursery = self._open.enter_context(_nursery())
         self.identity = pyrage.x25519.Identity.generate()
         self._number = 0
-        self._templates = {scenario.name: self._prepare(scenario) for scenario in BY_NAME.values()}
+        self._templates: dict[str, _Template] = {}  # by what there is before
 
     def __enter__(self) -> Self:
         return self
@@ -95,24 +127,27 @@ class Bench:
     @contextmanager
     def case(self, scenario: Scenario, plants: Iterable[Plant] = ()) -> Iterator[Case]:
         """A fresh copy of what there is before, with the manifest that is wanted."""
-        template = self._templates[scenario.name]
+        template = self._template(scenario.before)
         folder = self._fresh()
         shutil.copytree(template.folder, folder, dirs_exist_ok=True)
-        (folder / "apps.yaml").write_text(self._manifest(scenario.wanted))
         judge = Judge(template.judge.apps(), template.judge.organization_id)
         judge.made += template.judge.made
+        for name in scenario.by_hand:
+            judge.create(name, [uri(name)])
+        if scenario.befell:
+            scenario.befell(folder, judge)
+        case = Case(scenario, folder, judge, scenario.wanted, tuple(plants), began=judge.apps())
+        (folder / "apps.yaml").write_text(self._manifest(scenario.wanted, became(scenario, case.ids)))
         self._serve(judge)
-        if scenario.late:
-            come_late(folder, judge)
         try:
-            yield Case(scenario, folder, judge, scenario.wanted, tuple(plants))
+            yield case
         finally:
             self.sandbox.settle()  # nothing late may befall the next case's world
             shutil.rmtree(folder)
 
     def withdraw(self, case: Case) -> None:
         """The manifest wants nothing any more."""
-        case.wanted = {}
+        case.wanted, case.withdrawn = {}, True
         (case.folder / "apps.yaml").write_text(self._manifest(case.wanted))
 
     def calm(self) -> None:
@@ -120,18 +155,18 @@ class Bench:
         self.sandbox.faults = Faults()
 
     def struck(self, case: Case, *strikes: Strike, plants: Iterable[Plant] = ()) -> Ran:
-        """The scenario's command the first time, apply after that, under strace."""
-        arguments = APPLY if case.ran else case.scenario.command
+        """The scenario's command the first time, what is typed after that later, under strace."""
+        arguments = case.then(0) if case.ran else case.first
         return self.run(case, arguments, options(strikes), (*case.plants, *plants))
 
-    def apply(self, case: Case) -> Ran:
-        """One apply that nothing befalls."""
-        emptied = case.scenario.emptied or not case.wanted
-        return self.run(case, (*APPLY, *RECREATE) if emptied else APPLY, None, case.plants)
+    def follow(self, case: Case, turn: int = 0) -> Ran:
+        """One of the commands that come after it, which nothing befalls."""
+        return self.run(case, case.then(turn), None, case.plants)
 
     def plan(self, case: Case) -> Ran:
         """One plan."""
-        return self.run(case, ["plan", "--detailed-exitcode"], None, case.plants)
+        destroy = ["--destroy"] * (case.scenario.destroys and not case.withdrawn)
+        return self.run(case, ["plan", "--detailed-exitcode", *destroy], None, case.plants)
 
     def run(
         self, case: Case, arguments: Sequence[str], tracing: list[str] | None, plants: Iterable[Plant]
@@ -146,7 +181,7 @@ class Bench:
         }  # fmt: skip
         status = self._nursery.run(request, None if tracing is None else [*tracing, "-o", str(log)])
         seen = tuple(calls(log.read_text("utf-8", "replace"))) if log.exists() else ()
-        case.ran.append(Ran(status, _text(out), _text(err), seen))
+        case.ran.append(Ran(tuple(arguments), status, _text(out), _text(err), seen))
         return case.ran[-1]
 
     def _environment(self, case: Case) -> dict[str, str]:
@@ -159,18 +194,24 @@ class Bench:
             "PROVISIONER_LOG_PATH": str(case.folder / "run.log"),
         }
 
+    def _template(self, before: Apps) -> _Template:
+        """Each beginning is made once."""
+        if str(before) not in self._templates:
+            self._templates[str(before)] = self._prepare(Scenario("beginning", {}, before))
+        return self._templates[str(before)]
+
     def _prepare(self, scenario: Scenario) -> _Template:
         folder, judge = self._fresh(), Judge()
         self._serve(judge)
-        if scenario.before:
-            (folder / "apps.yaml").write_text(self._manifest(scenario.before))
-            ran = self.apply(Case(scenario, folder, judge, scenario.before))
+        if scenario.wanted:
+            (folder / "apps.yaml").write_text(self._manifest(scenario.wanted))
+            ran = self.follow(Case(scenario, folder, judge, scenario.wanted))
             if ran.status:
-                raise RuntimeError(f"{scenario.name} could not be prepared: {ran.err}")
+                raise RuntimeError(f"{list(scenario.wanted)} could not be prepared: {ran.err}")
         return _Template(folder, judge)
 
-    def _manifest(self, apps: Mapping[str, str]) -> str:
-        return manifest(apps, str(self.identity.to_public()))
+    def _manifest(self, apps: Apps, became: str = "") -> str:
+        return manifest(apps, str(self.identity.to_public()), became)
 
     def _serve(self, judge: Judge) -> None:
         self.sandbox.world = judge

@@ -1,183 +1,40 @@
-"""The product without its command line: the API in this process, an apply, and the oracle."""
+"""The product without its command line: an apply, what it comes to, and the oracle."""
 
 from __future__ import annotations
 
-import json
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
 
 from provisioner.apply import Approved, Ports, apply, settle
 from provisioner.cli.planning import pinned
+from provisioner.consent import Choices
 from provisioner.custody import client_secret
 from provisioner.desired import DesiredState
-from provisioner.errors import ApiError, ProvisionerError, SealingError
-from provisioner.meteroid.answer import Answer
-from provisioner.meteroid.classes import outcome_of
-from provisioner.model import Address, App, AppSpec, Introspection, Listing, Outcome, Reply, Secret
-from provisioner.plan import Action, ActionKind, ApplyResult, Plan, Status
-from provisioner.planner import build
+from provisioner.errors import ProvisionerError, SealingError
+from provisioner.model import Address, AppSpec
+from provisioner.plan import Action, ActionKind, ApplyResult, Observed, Plan, Status
+from provisioner.planner import build, build_destruction, build_rotation
 from provisioner.recovery import Rules
 from provisioner.refresh import observe
-from provisioner.reply import app_from, apps_from, decode
-from provisioner.sandbox import api as sandbox_api
-from provisioner.sandbox.api import Call
-from provisioner.sandbox.distort import distort
-from provisioner.sandbox.faults import Done, Fault, Faults
-from provisioner.sandbox.ids import new_api_key
-from provisioner.sandbox.world import OAuthApp, World
+from provisioner.sandbox.world import OAuthApp
 from provisioner.sealing import Identity, Sealer, generate_identity, identities_from, open_sealed
-from provisioner.state import State
+from provisioner.state import AppRecord, Header, State
 from provisioner.stores.directory import DirectoryStore
+from torture.server import SETTLE, Server
 
 APPLIES = 6  # so many, without faults, and everything must be as wanted
-SETTLE = timedelta(seconds=60)
+RULES = Rules(auto=True, settle=SETTLE)
 LONG_ENOUGH = timedelta(minutes=15)  # for whatever may be late, and for what a 429 may hold back
 CANARY = b"sandbox_secret_"  # how every client secret of the sandbox begins
-_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-_TICK = timedelta(milliseconds=40)  # a request
 _BASE_URL = "http://127.0.0.1:1"
-_NOTHING = Reply(Outcome.AMBIGUOUS, None, Secret(b""), False, "no answer")
-_SILENT = {"lost", "reset", "hang", "late"}
-_BROKEN = {"truncated", "truncated-no-length", "gzip-garbage"}
 
 Desired = Mapping[str, AppSpec]
-
-
-@dataclass(frozen=True, slots=True)
-class Late:
-    """A request that is done at some time before `until`, whoever still waits for it."""
-
-    call: Call
-    until: datetime
-
-
-class Server:
-    """The sandbox's API without HTTP; an `OAuthAppsApi`. A fault of the kind `hang-before` is no connection.
-
-    Requests of the kind `late` are done when `arrive` says so, and at the latest after the settle time (A5).
-    """
-
-    def __init__(
-        self,
-        apps: Iterable[OAuthApp] = (),
-        organization_id: str | None = None,
-        moment: datetime = _BEGAN,
-        late: Sequence[Late] = (),
-    ) -> None:
-        self.moment = moment
-        self.late = list(late)
-        self.world = World(apps, organization_id=organization_id, clock=lambda: self.moment)
-        self.calls: Counter[str] = Counter()
-        self.ours: set[str] = set()  # ids of apps that came of a request to this API
-        self.faults = Faults()
-        self.before: Callable[[], None] = lambda: None  # each request: a moment at which the process may die
-        self._key = new_api_key()
-
-    def copy(self) -> Server:
-        """As it is now, without faults, and with nobody listening."""
-        again = Server(self.world.apps(), self.world.organization_id, self.moment, self.late)
-        again.ours |= self.ours
-        return again
-
-    def mark(self) -> object:
-        """What tells two moments of this server apart."""
-        return self.world.apps(), tuple(self.late)
-
-    def quiet(self) -> None:
-        """No more faults, and nobody listens."""
-        self.faults, self.before = Faults(), lambda: None
-
-    def arrive(self, index: int = 0) -> None:
-        """A late request is done."""
-        self._do(self.late.pop(index).call)
-
-    def wait(self, span: timedelta) -> None:
-        """Time passes; a late request comes through in it, at the last moment that it may."""
-        end = self.moment + span
-        for item in [item for item in self.late if item.until <= end]:
-            self.late.remove(item)
-            self.moment = max(self.moment, item.until)
-            self._do(item.call)
-        self.moment = end
-
-    # The six operations.
-
-    def list_apps(self) -> Listing:
-        body, date = self._read(Call("list", "GET", ""))
-        return Listing(apps_from(body), date)
-
-    def get_app(self, app_id: str) -> App | None:
-        try:
-            body, _ = self._read(Call("get", "GET", "", app_id))
-        except LookupError:
-            return None
-        return app_from(decode(body))
-
-    def create_app(self, spec: AppSpec) -> Reply:
-        fields = {"name": spec.name, "redirect_uris": spec.redirect_uris, "scopes": spec.scopes}
-        return self._write(Call("create", "POST", "", body=json.dumps(fields).encode()), 201)
-
-    def rotate_secret(self, app_id: str) -> Reply:
-        return self._write(Call("rotate", "POST", "", app_id), 200)
-
-    def delete_app(self, app_id: str) -> Reply:
-        return self._write(Call("delete", "DELETE", "", app_id), 204)
-
-    def introspect(self, client_id: str, client_secret: Secret) -> Introspection:
-        right = self.world.confirms(client_id, client_secret.reveal().decode())
-        return Introspection.CONFIRMED if right else Introspection.WRONG
-
-    def _begin(self, call: Call) -> Fault | None:
-        self.before()
-        self.calls[call.operation] += 1
-        self.moment += _TICK
-        return self.faults.take(call.operation)
-
-    def _do(self, call: Call) -> sandbox_api.Answer:
-        headers = {"authorization": f"Bearer {self._key}", "content-type": "application/json"}
-        done = sandbox_api.answer(self.world, self._key, replace(call, headers=headers))
-        if call.operation == "create" and done.status == 201:
-            self.ours.add(decode(done.body)["app"]["id"])
-        return done
-
-    def _read(self, call: Call) -> tuple[bytes, str]:
-        if self._begin(call):
-            raise ApiError("The API could not be asked")
-        answer = self._do(call)
-        if answer.status == 404:
-            raise LookupError
-        return answer.body, format_datetime(self.moment, usegmt=True)
-
-    def _write(self, call: Call, expected: int) -> Reply:
-        fault = self._begin(call)
-        answer = sandbox_api.refusal(503, "Nothing was done.")
-        if fault is None or fault.done is Done.NOW:
-            answer = self._do(call)
-        elif fault.done is Done.LATE:
-            self.late.append(Late(call, self.moment + SETTLE - 10 * _TICK))
-        self.moment += _TICK
-        return _replied(answer, fault, expected)
-
-
-def _replied(answer: sandbox_api.Answer, fault: Fault | None, expected: int) -> Reply:
-    """What the real client makes of an answer that a fault has spoiled."""
-    if fault and fault.kind == "hang" and fault.done is Done.NEVER:
-        return Reply(Outcome.NOT_SENT, None, Secret(b""), False, "no connection")
-    if fault and fault.kind in _SILENT:
-        return _NOTHING
-    answer = distort(answer, fault) if fault else answer
-    if fault and fault.kind in _BROKEN and answer.body:
-        return Reply(Outcome.AMBIGUOUS, answer.status, Secret(answer.body[: len(answer.body) // 2]), False)
-    headers = dict(answer.headers) | {"content-length": str(len(answer.body))}
-    whole = Answer(answer.status, headers, Secret(answer.body))
-    return Reply(outcome_of(whole, expected), answer.status, whole.body, True, f"{answer.status}")
+Planner = Callable[[State, Observed], Plan]
 
 
 def seeded(seed: int) -> Random:
@@ -192,9 +49,25 @@ def keys() -> tuple[str, tuple[Identity, ...]]:
     return public, identities_from(private)
 
 
+@dataclass(frozen=True, slots=True)
 class _Clock:
+    """The machine's clock, which goes as the server's does."""
+
+    server: Server
+
     def now(self) -> str:
-        return "2026-01-01T00:00:00Z"
+        return self.server.moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class _Approved(Approved):
+    """What was approved, where the time that passes is the server's alone."""
+
+    def __init__(self, plan: Plan, header: Header, observed: Observed, rules: Rules, server: Server) -> None:
+        super().__init__(plan, header, observed, rules)
+        self._server = server
+
+    def server_now(self) -> datetime:
+        return self._server.moment.replace(microsecond=0) + timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,23 +88,67 @@ def apply_once(
     folder: Path, server: Server, desired: Desired, rotate: Collection[str] = (), auto: bool = True
 ) -> Applied:
     """One `apply --auto-approve`, with consent to everything, and with rotations that a user asked for."""
-    store, rules = DirectoryStore(folder / "state"), Rules(auto=auto, settle=SETTLE)
+    rules = Rules(auto=auto, settle=SETTLE)
+
+    def planner(prior: State, observed: Observed) -> Plan:
+        plan = build(wanted(desired), prior, observed, rules)
+        return replace(plan, actions=tuple(_asked(action, rotate) for action in plan.actions))
+
+    return run(folder, server, planner, rules)
+
+
+def apply_manifest(
+    folder: Path, server: Server, desired: DesiredState, choices: Choices, destroy: bool = False
+) -> Applied:
+    """One `apply`, or `destroy`, of a whole manifest, to which somebody says yes."""
+    return run(folder, server, planner_of(desired, choices, destroy), RULES, desired.imports)
+
+
+def planner_of(desired: DesiredState, choices: Choices, destroy: bool = False) -> Planner:
+    """What makes the plan of a whole manifest."""
+    of = build_destruction if destroy else build
+    return lambda prior, observed: of(desired, prior, observed, RULES, choices)
+
+
+def rotate_once(folder: Path, server: Server, desired: DesiredState, keys: Collection[str]) -> Applied:
+    """One `rotate` of just these apps."""
+    addresses = [Address(key) for key in sorted(keys)]
+    return run(folder, server, lambda prior, seen: build_rotation(addresses, desired, prior, seen), RULES)
+
+
+def plan_once(
+    folder: Path, server: Server, planner: Planner, imports: Mapping[Address, str] | None = None
+) -> Plan:
+    """One `plan`, as the next apply would make it."""
+    prior = DirectoryStore(folder / "state").read()
+    return planner(prior, _look(server, prior, imports))
+
+
+def run(
+    folder: Path, server: Server, planner: Planner, rules: Rules, imports: Mapping[Address, str] | None = None
+) -> Applied:
+    """Look, plan, and do what the plan says."""
+    store = DirectoryStore(folder / "state")
     try:
         with store.lock("apply"):
             prior = store.read()
-            observed = observe(server, prior)
-            plan = build(wanted(desired), prior, observed, rules)
-            plan = replace(plan, actions=tuple(_asked(action, rotate) for action in plan.actions))
+            observed = _look(server, prior, imports)
+            plan = planner(prior, observed)
             if plan.conflicts or not plan.changes:
                 settle(plan, store)
                 return Applied(plan)
-            approved = Approved(plan, pinned(prior, _BASE_URL, observed), observed, rules)
-            ports = Ports(server, store, Sealer([keys()[0]]), _Clock())
+            approved = _Approved(plan, pinned(prior, _BASE_URL, observed), observed, rules, server)
+            ports = Ports(server, store, Sealer([keys()[0]]), _Clock(server))
             result = apply(approved, ports, 1, lambda _: None, threading.Event())
             settle(plan, store)
             return Applied(plan, result)
     except ProvisionerError as error:
         return Applied(None, None, f"{error.summary}: {error.detail}")
+
+
+def _look(server: Server, prior: State, imports: Mapping[Address, str] | None) -> Observed:
+    named = [app_id for address, app_id in (imports or {}).items() if address not in prior.records]
+    return observe(server, prior, None, named)
 
 
 def wanted(desired: Desired) -> DesiredState:
@@ -294,19 +211,36 @@ def faults_in(folder: Path, server: Server, desired: Desired, others: Collection
             yield f"lost: {key} is recorded as {record.app.id}, and that is not on the server"
         elif not opens(state, key, server):
             yield f"lost: the secret of {key} is not the live one"
-        elif spec and (app.name, app.redirect_uris) != (spec.name, spec.redirect_uris):
+        elif spec and not as_wanted(app, spec):
             yield f"wrong: {key} is not as wanted"
     yield from leaks(folder)
 
 
+def as_wanted(app: OAuthApp, spec: AppSpec) -> bool:
+    """Whether it has the fields that are wanted of it."""
+    scopes = spec.scopes is None or {*app.scopes} == {*spec.scopes}
+    return app.name == spec.name and {*app.redirect_uris} == {*spec.redirect_uris} and scopes
+
+
 def opens(state: State, key: str, server: Server) -> bool:
-    """Whether what is sealed in the record is the live secret of its app."""
+    """Whether what is sealed in the record is the live secret of its app, be that active or not."""
     record = state.records[Address(key)]
     try:
         secret = client_secret(record, lambda sealed: open_sealed(sealed, keys()[1]))
     except SealingError:
         return False
-    return server.introspect(record.app.client_id, secret) is Introspection.CONFIRMED
+    live = {app.client_id: app.client_secret for app in server.world.apps()}
+    return live.get(record.app.client_id) == secret.reveal().decode()
+
+
+def expected_in(state: State) -> set[str]:
+    """The names that a repeated request may yet make, or made, an app for: the plan tells of it."""
+    return {record.app.name for record in state.records.values() if unsettled(record)}
+
+
+def unsettled(record: AppRecord) -> bool:
+    """Whether a request that got no answer may yet change its app's secret, or make the app again."""
+    return record.secret is not None and record.secret.unsettled_until is not None
 
 
 def leaks(folder: Path) -> Iterator[str]:

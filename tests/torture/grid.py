@@ -9,7 +9,7 @@ from typing import Any
 
 from torture.bench import INLINE, Bench, Plant
 from torture.point import FOREIGN, Crash, Point, Short
-from torture.scenario import BY_NAME, SCENARIOS, Scenario
+from torture.scenario import BY_NAME, EVERY, SCENARIOS, Scenario
 from torture.strace import ERRNOS, NETWORK, WRITES, Call, Strike
 
 OK = "ok"
@@ -31,32 +31,50 @@ _STRUCK = (  # those of which every call is on the state, or nearly
     "pwrite64", "fsync", "fdatasync", "rename", "unlink", "ftruncate", "flock", "fallocate", "mkdir", "chmod",
     "fchmod", "sendto", "recvfrom",
 )  # fmt: skip
+_ON_RECORDS = ("pwrite64", "fsync", "rename", "unlink", "ftruncate", "flock", "fchmod")
 _TAKE_SPACE = ("pwrite64", "fallocate", "mkdir", "rename")
 _SELDOM = {"fdatasync": 2, "flock": 1, "fallocate": 2, "ftruncate": 2, "mkdir": 3, "chmod": 3, "unlink": 3}
 _OFTEN = 8
+_LOOKS = 20
 
 
 def exhaustive(bench: Bench, scenario: Scenario, plants: tuple[Plant, ...] = ()) -> list[Point]:
-    """One crash, an ok reply: a kill and EIO at every syscall on the state, ENOSPC or EDQUOT at writes."""
+    """One crash, an ok reply: a kill and EIO at every syscall on the state, ENOSPC or EDQUOT at writes.
+
+    What comes before the first change is the same everywhere, and left to those SCENARIOS that ask for
+    something. One that is `alike` another is only killed.
+    """
     seen, folder = dry_run(bench, scenario, plants)
+    whole = scenario in SCENARIOS and scenario.asks
+    first = 0 if whole else next(n for n, call in enumerate(seen) if _changes(call, folder))
     points = [Point(scenario.name)]
-    writes = 0
-    for call in seen:
+    for call in seen[first:]:
         ours = call.touches(folder)
         if ours or call.name in NETWORK:
             points.append(Point(scenario.name, (), (Strike(call.name, call.ordinal),), exact=True))
-        if ours:
-            errnos = ["EIO", *["ENOSPC"] * (call.name in WRITES), *["EDQUOT"] * (call.name in _TAKE_SPACE)]
-            strikes = [Strike(call.name, call.ordinal, errno) for errno in errnos]
-            points += [Point(scenario.name, (), (strike,), exact=True) for strike in strikes]
-        if call.name == "pwrite64":
-            writes += 1
-            points += [Point(scenario.name, (), (Short(writes, then),), exact=True) for then in SHORTS]
+        if not scenario.alike:
+            points += [Point(scenario.name, (), (crash,), exact=True) for crash in _errors(call, ours)]
     return points
+
+
+def _changes(call: Call, folder: str) -> bool:
+    """Whether it is the first step of a change of a record, of the journal or of the header."""
+    return call.touches(folder) and (".tmp" in call.arguments or call.name == "unlink")
+
+
+def _errors(call: Call, ours: bool) -> Iterator[Crash]:
+    """What may go wrong at one call, but for a kill."""
+    if ours:
+        errnos = ["EIO", *["ENOSPC"] * (call.name in WRITES), *["EDQUOT"] * (call.name in _TAKE_SPACE)]
+        yield from (Strike(call.name, call.ordinal, errno) for errno in errnos)
+    if call.name == "pwrite64":
+        yield from (Short(call.ordinal, then) for then in SHORTS)
 
 
 def in_flight(bench: Bench, scenario: Scenario, plants: tuple[Plant, ...] = ()) -> list[Point]:
     """Killed at each step of each write request, whatever the sandbox makes of the request."""
+    if scenario.alike or not scenario.asks:
+        return []
     seen, _ = dry_run(bench, scenario, plants)
     first = next(n for n, call in enumerate(seen) if call.name == "sendto" and "GET" not in call.arguments)
     strikes = [Strike(call.name, call.ordinal) for call in seen[first:] if call.name in NETWORK]
@@ -65,16 +83,19 @@ def in_flight(bench: Bench, scenario: Scenario, plants: tuple[Plant, ...] = ()) 
         for ask in scenario.asks
         for reply in REPLIES[1:]
         for strike in strikes
-        for withdrawn in ((False, True) if reply in _EDITED else (False,))
+        for withdrawn in ((False, True) if reply in _EDITED and scenario.withdrawable else (False,))
         if _can_be(ask, reply)
     ]
 
 
 def dry_run(bench: Bench, scenario: Scenario, plants: tuple[Plant, ...] = ()) -> tuple[list[Call], str]:
-    """What an apply does when nothing goes wrong, and the folder that it did it in."""
-    with bench.case(scenario, (*plants, INLINE)) as case:
-        ran = bench.struck(case)
-        return list(ran.calls), str(case.folder)
+    """What the command does when nothing goes wrong, and the folder that it did it in."""
+    for _ in range(_LOOKS):
+        with bench.case(scenario, (*plants, INLINE)) as case:
+            ran = bench.struck(case)
+        if ran.calls and ran.calls[0].name == "read":  # of the pipe on which the child waits for strace
+            return list(ran.calls), str(case.folder)
+    raise RuntimeError(f"strace came too early to {scenario.name}, {_LOOKS} times")
 
 
 def seeded(seed: int) -> Random:
@@ -84,16 +105,22 @@ def seeded(seed: int) -> Random:
 
 def pairwise(random: Random) -> list[Point]:
     """Points among which every two values of any two of these occur together at least once."""
-    axes: dict[str, Sequence[Any]] = {
-        "scenario": [scenario.name for scenario in SCENARIOS],
+    action_and_crashes: dict[str, Sequence[Any]] = {"action": ACTIONS, "crashes": (1, 2, 3)}
+    asking: dict[str, Sequence[Any]] = {
+        "scenario": [scenario.name for scenario in EVERY if scenario.asks],
         "reply": REPLIES,
         "call": _STRUCK,
-        "action": ACTIONS,
-        "crashes": (1, 2, 3),
+        **action_and_crashes,
         "again": ("", "lost-before", "lost-after", "500-after", "late=3600s"),  # the rotate of a take-over
         "after": ("", "late", "withdrawn"),
     }
-    return [_point(row, random) for row in _covering(axes, random)]
+    recording: dict[str, Sequence[Any]] = {
+        "scenario": [scenario.name for scenario in EVERY if not scenario.asks],
+        "call": _ON_RECORDS,
+        **action_and_crashes,
+        "after": ("", "withdrawn"),
+    }
+    return [_point(row, random) for axes in (asking, recording) for row in _covering(axes, random)]
 
 
 def _covering(axes: dict[str, Sequence[Any]], random: Random) -> Iterator[dict[str, Any]]:
@@ -125,16 +152,16 @@ def _pairs(row: dict[str, Any]) -> set[tuple[str, Any, str, Any]]:
 def _point(row: dict[str, Any], random: Random) -> Point:
     scenario = BY_NAME[row["scenario"]]
     asks = [ask for ask in scenario.asks if _can_be(ask, row["reply"])]
-    reply = row["reply"] if asks else OK
+    calls = _STRUCK if scenario.asks else _ON_RECORDS
     crashes = [_crash(row["call"], row["action"], random)]
     while len(crashes) < row["crashes"]:
-        crashes.append(_crash(random.choice(_STRUCK), random.choice(ACTIONS), random))
+        crashes.append(_crash(random.choice(calls), random.choice(ACTIONS), random))
     return Point(
         scenario.name,
-        _replies(scenario, random.choice(asks or ["none"]), reply, row["again"]),
+        _replies(scenario, random.choice(asks), row["reply"], row["again"]) if asks else (),
         tuple(crashes),
         late_after=row["after"] == "late",
-        withdrawn=row["after"] == "withdrawn",
+        withdrawn=row["after"] == "withdrawn" and scenario.withdrawable,
         inline=random.random() < 0.5,
     )
 

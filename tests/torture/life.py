@@ -1,4 +1,4 @@
-"""The life of three apps, as Hypothesis makes it up: edits, faults, crashes, strangers, time."""
+"""The life of a few apps, as Hypothesis makes it up: edits, faults, crashes, strangers, time."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from provisioner.model import Address, AppSpec
+from provisioner.consent import Choices
+from provisioner.desired import DesiredState
+from provisioner.model import Address
 from provisioner.operation import OpenOperation
 from provisioner.sandbox.faults import Faults
-from provisioner.sandbox.world import NameTakenError, OAuthApp
-from provisioner.state import AppRecord, State
+from provisioner.sandbox.world import OAuthApp
+from provisioner.state import State
 from provisioner.stores.directory import DirectoryStore
 from torture.disk import Disk, Stopped, materialise
-from torture.driver import APPLIES, LONG_ENOUGH, Applied, Server, apply_once, faults_in, leaks, opens, seeded
+from torture.driver import Applied, apply_manifest, expected_in, leaks, opens, rotate_once, seeded, unsettled
+from torture.ending import Ending
 from torture.powerloss import FAULTS, in_order
 from torture.report import Counts
+from torture.server import asked_name
+from torture.story import KEYS, NO_FLAGS, SHARED, Flags, Story, chance, flags, keys
 
-KEYS = ("a", "b", "c")
-SHARED = "shared"  # a name that any of them may have, one after the other
-OPERATIONS = ("create", "rotate", "delete", "get", "list", "*")
+KINDS = (*FAULTS, *("late", "lost-after") * 2)  # what hurts most, more often
+OPERATIONS = (*("create", "rotate", "delete") * 2, "get", "list", "*")
+EDITS = ("change", "drop", "release", "rename")
+EXPECTED = ("Names go round in a circle", "of which this plan has nothing", "which is moved to")
 
-keys = st.sampled_from(KEYS)
 faults = st.lists(
-    st.builds("{}@{}:{}".format, st.sampled_from(OPERATIONS), st.integers(1, 3), st.sampled_from(FAULTS)),
+    st.builds("{}@{}:{}".format, st.sampled_from(OPERATIONS), st.integers(1, 3), st.sampled_from(KINDS)),
     max_size=3,
 )
 deaths = st.none() | st.integers(1, 90)
-chance = st.integers(0, 1_000_000)
+powers = st.none() | chance
 
 
-class Life(RuleBasedStateMachine):
+class Life(Story):
     """What may happen between two looks at it; what must hold at each look; and how it must end."""
 
     def __init__(self) -> None:
@@ -54,51 +54,84 @@ class Life(RuleBasedStateMachine):
         self.folder.mkdir()
         self.disk = Disk(self.folder)  # what a killed run did not sync stays so until somebody does
         self.moves = 0
-        self.server = Server()
-        self.wanted: dict[str, AppSpec] = {}
-        self.touched: set[str] = set()  # ids of apps that somebody changed by hand
+        self.held: set[str] = set()  # ids that were recorded; a power loss may take back that they were
+        self.released: set[str] = set()  # ids of apps that were forgotten on request: nobody's from then on
+        self.guarded: set[str] = set()  # ids of apps that were protected at the last look
         self.applied: Applied | None = None
+
+    @initialize(begun=st.sets(keys, min_size=1), of=st.sampled_from([1, 2, 3, 4]))
+    def begin(self, begun: set[str], of: int) -> None:
+        """How many apps it is about; some are there already, as an apply made them."""
+        self.keys = KEYS[:of]
+        for key in sorted(begun):
+            self.declare(key, "cb", shares=False)
+        self.apply_in_peace()
 
     # What the user does.
 
-    @rule(key=keys, path=st.sampled_from(["cb", "other"]), shares=st.booleans())
-    def declare(self, key: str, path: str, shares: bool) -> None:
-        """Add an app, or change one; a change is a replacement."""
-        name = SHARED if shares else f"app-{key}"
-        if all(spec.name != name for other, spec in self.wanted.items() if other != key):
-            self.wanted[key] = AppSpec(name, (f"https://{key}.example/{path}",))
+    @rule(
+        faults=faults,
+        dies_in=deaths,
+        power=powers,
+        rotate=st.frozensets(keys, max_size=1),
+        flags=flags,
+        destroy=st.integers(0, 9).map(lambda number: number == 9),
+    )
+    def apply(
+        self,
+        faults: list[str],
+        dies_in: int | None,
+        power: int | None,
+        rotate: Collection[str] = (),
+        flags: Flags = NO_FLAGS,
+        destroy: bool = False,
+    ) -> None:
+        """An apply, with faults of the API; it may be killed on the way, and the power may go with it.
 
-    @rule(key=keys)
-    def forget(self, key: str) -> None:
-        """Take an app out of the manifest."""
-        self.wanted.pop(key, None)
+        `rotate` is what `--allow` says of secrets that were rotated elsewhere.
+        """
+        desired, choices = self.manifest.desired(), self._choices(flags, rotate)
+        self._befallen(
+            lambda: apply_manifest(self.folder, self.server, desired, choices, destroy),
+            (faults, dies_in, power),
+            desired,
+        )
 
-    @rule(old=keys, new=keys)
-    def rename(self, old: str, new: str) -> None:
-        """The app under another key, with the name that it had."""
-        if old in self.wanted and new not in self.wanted:
-            self.wanted[new] = self.wanted.pop(old)
+    @rule(key=keys, edit=st.sampled_from(EDITS), faults=faults, dies_in=deaths, power=powers)
+    def apply_at_once(
+        self, key: str, edit: str, faults: list[str], dies_in: int | None, power: int | None
+    ) -> None:
+        """An edit and its apply, so that there is something to befall."""
+        spec = self.manifest.apps.get(self.near(key))
+        if edit == "change":
+            path = "other" if spec and spec.redirect_uris[0].endswith("cb") else "cb"
+            self.declare(key, path, shares=spec is not None and spec.name == SHARED)
+        elif edit == "rename":
+            self.rename(KEYS.index(key), 0, says=True)
+        else:
+            self.forget(key, {"drop": None, "release": False}[edit])
+        self.apply(faults, dies_in, power)
 
-    @rule(faults=faults, dies_in=deaths, power=st.none() | chance, rotate=st.sets(keys, max_size=1))
-    def apply(self, faults: list[str], dies_in: int | None, power: int | None, rotate: set[str]) -> None:
-        """An apply, with faults of the API; it may be killed on the way, and the power may go with it."""
-        self.disk.dies_in = dies_in
-        self.server.faults, self.server.before = Faults(faults), self.disk.point
-        with suppress(Stopped), self.disk:
-            self.applied = apply_once(self.folder, self.server, self.wanted, rotate)
-        self.server.quiet()
-        if power is not None:
-            chosen = seeded(power)
-            self._move(dict(chosen.choice(in_order(self.disk.photo().survivors(chosen, 8)))))
-
-    @rule()
-    def apply_in_peace(self) -> None:
-        """An apply without faults; an error would be one of ours."""
+    @rule(flags=flags)
+    def apply_in_peace(self, flags: Flags = NO_FLAGS) -> None:
+        """An apply without faults; an error would be one of ours, unless it is about what was asked for."""
+        desired = self.manifest.desired()
+        before = self.state()
         with self.disk:
-            self.applied = apply_once(self.folder, self.server, self.wanted)
-        assert not self.applied.error, self.applied.error
+            self.applied = apply_manifest(self.folder, self.server, desired, self._choices(flags))
+        self._note(before, desired)
+        error = self.applied.error
+        assert not error or any(words in error for words in EXPECTED), error
 
-    # What others do.
+    @precondition(lambda self: self.state().records)
+    @rule(which=chance, faults=faults, dies_in=deaths, power=powers)
+    def rotate(self, which: int, faults: list[str], dies_in: int | None, power: int | None) -> None:
+        """`provisioner rotate` of one app, whatever its secret is like."""
+        recorded = sorted(self.state().records)
+        keys, desired = [recorded[which % len(recorded)].key], self.manifest.desired()
+        self._befallen(
+            lambda: rotate_once(self.folder, self.server, desired, keys), (faults, dies_in, power), desired
+        )
 
     @precondition(lambda self: self.server.late)
     @rule(which=chance)
@@ -106,29 +139,38 @@ class Life(RuleBasedStateMachine):
         """A late request is done."""
         self.server.arrive(which % len(self.server.late))
 
-    @rule(seconds=st.sampled_from([1, 10, 59, 61, 500]))
-    def wait(self, seconds: int) -> None:
-        """Time passes, and with it what can be no later."""
-        self.server.wait(timedelta(seconds=seconds))
+    def _befallen(
+        self,
+        command: Callable[[], Applied],
+        fate: tuple[list[str], int | None, int | None],
+        desired: DesiredState,
+    ) -> None:
+        faults, dies_in, power = fate
+        before = self.state()
+        self.disk.dies_in = dies_in
+        self.server.faults, self.server.before = Faults(faults), self.disk.point
+        with suppress(Stopped), self.disk:
+            self.applied = command()
+        self.server.quiet()
+        if power is not None:
+            chosen = seeded(power)
+            self._move(dict(chosen.choice(in_order(self.disk.photo().survivors(chosen, 8)))))
+            self.held.clear()
+        self._note(before, desired)
 
-    @rule(name=st.sampled_from([*(f"app-{key}" for key in KEYS), SHARED]))
-    def intrude(self, name: str) -> None:
-        """A stranger takes a name, with fields of its own."""
-        with suppress(NameTakenError):
-            self.server.world.create(name, ["https://stranger.example/cb"])
-
-    @rule(which=chance)
-    def rotate_by_hand(self, which: int) -> None:
-        """Somebody rotates a secret in the web interface."""
-        for app in self._one(which):
-            self.server.world.rotate(app.id)
-            self.touched.add(app.id)
-
-    @rule(which=chance)
-    def delete_by_hand(self, which: int) -> None:
-        """Somebody deletes an app by hand."""
-        for app in self._one(which):
-            self.server.world.delete(app.id)
+    def _note(self, before: State, desired: DesiredState) -> None:
+        """What is ours by now, and what was let go because `removed` said so."""
+        after = self.state()
+        recorded = {record.app.id for record in after.records.values()}
+        self.held |= recorded
+        self.released -= recorded
+        busy = {entry.operation.address for entry in (*before.open, *after.open)}
+        there = {app.id for app in self.server.world.apps()}
+        for address, record in before.records.items():
+            end, app_id = desired.moved.get(address, address), record.app.id
+            if end in desired.forgotten and busy.isdisjoint({address, end}) and app_id not in recorded:
+                assert app_id in there | self.deleted, f"{app_id} was to stay, and is not there any more"
+                self.released |= {app_id} & there
 
     # What must hold.
 
@@ -139,17 +181,17 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def every_app_of_ours_is_known(self) -> None:
         """It has a record or an open entry, a record expects it late, or somebody else has changed it."""
-        state = self._state()
+        state = self.state()
         recorded = {record.app.id for record in state.records.values()}
-        expected = _expected(state)
-        for app in self._ours():
-            known = app.id in {*recorded, *self.touched} or any(_concerns(entry, app) for entry in state.open)
-            known = known or app.name in expected
+        expected = expected_in(state)
+        for app in self.ours():
+            known = app.id in {*recorded, *(self.touched - self.held)}
+            known = known or any(_concerns(entry, app) for entry in state.open) or app.name in expected
             assert known, f"{app.name} ({app.id}) is on the server, and nothing knows of it"
 
     @invariant()
     def no_address_has_two(self) -> None:
-        state = self._state()
+        state = self.state()
         for key in {*KEYS}:
             record = state.records.get(Address(key))
             entries = [entry for entry in state.open if entry.operation.address == Address(key)]
@@ -157,7 +199,7 @@ class Life(RuleBasedStateMachine):
             others = {r.app.id for address, r in state.records.items() if address.key != key}
             held = [
                 app.id
-                for app in self._ours()
+                for app in self.ours()
                 if (record and record.app.id == app.id)
                 or (app.id not in others and any(_concerns(entry, app) for entry in entries))
             ]
@@ -165,75 +207,92 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def a_secret_works_or_one_can_tell(self) -> None:
-        """By the hint, where somebody else rotated it; else only while something is unsettled or open."""
-        state = self._state()
+        """By the hint, where somebody else rotated it; else only while something is unsettled or open.
+
+        It is missing only where the app was imported.
+        """
+        state = self.state()
         there = {app.id: app for app in self.server.world.apps()}
         busy = {entry.operation.address for entry in state.open}
         for address, record in state.records.items():
             app = there.get(record.app.id)
+            if record.secret is None:
+                assert record.app.id in self.adopted, f"{address} was not imported, and has no secret"
+                continue
             if app is None or opens(state, address.key, self.server):
                 continue
-            told = record.secret is not None and record.secret.hint != app.client_secret_hint
+            told = record.secret.hint != app.client_secret_hint
             assert told, f"the secret of {address} does not work, and its hint says that it does"
-            excused = app.id in self.touched or address in busy or _unsettled(record)
+            excused = app.id in self.touched or address in busy or unsettled(record)
             assert excused, f"the secret of {address} does not work, and nobody was told"
+
+    @invariant()
+    def what_may_come_late_is_remembered(self) -> None:
+        """By the open entry or the unsettled record of its app, for as long as that exists or may."""
+        state, there = self.state(), {app.id for app in self.server.world.apps()}
+        expected = expected_in(state)
+        for call in (item.call for item in self.server.late):
+            name, app_id = asked_name(call), call.app_id
+            entries = any(_is_of(entry, name, app_id) for entry in state.open)
+            records = any(unsettled(record) and record.app.id == app_id for record in state.records.values())
+            harmless = bool(app_id) and app_id not in there
+            assert harmless or entries or records or name in expected, f"nothing knows of a late {call}"
+
+    @invariant()
+    def what_is_protected_stays(self) -> None:
+        """No apply destroys what was protected before it: that is lifted by an apply of its own."""
+        state, there = self.state(), {app.id for app in self.server.world.apps()}
+        gone = self.guarded - there - self.deleted
+        assert not gone, f"{gone} was protected, and is not there any more"
+        self.guarded = {record.app.id for record in state.records.values() if record.protect} & there
+
+    @invariant()
+    def what_is_forgotten_stays(self) -> None:
+        """An app that was let go is nobody's, and nobody but a stranger destroys it."""
+        gone = self.released - {app.id for app in self.server.world.apps()} - self.deleted
+        assert not gone, f"{gone} was let go, and is not there any more"
 
     def teardown(self) -> None:
         """Faults stop: a few applies, and everything is as wanted."""
         try:
             if sys.exc_info()[0] is None:  # else it has failed already
-                self._end()
+                self.server.quiet()
+                Ending(self).come()
         finally:
             shutil.rmtree(self.root)
 
-    def _end(self) -> None:
-        self.server.quiet()
-        said, put_off = "", set[str]()
-        for _ in range(APPLIES):
-            self.server.wait(LONG_ENOUGH)
-            wanted = {key: spec for key, spec in self.wanted.items() if key not in put_off}
-            with self.disk:
-                applied = apply_once(self.folder, self.server, wanted, self._dead())
-            assert not applied.error, applied.error
-            if applied.idle and not self._dead() and not put_off:
-                found = list(faults_in(self.folder, self.server, self.wanted, self.touched))
-                assert not found, found
-                return
-            put_off = self._settle_conflicts(applied)
-            said = str(applied.plan and applied.plan.conflicts) + str(applied.result)
-        raise AssertionError(f"not as wanted after {APPLIES} applies: {said}")
+    # What it is like.
 
-    def _settle_conflicts(self, applied: Applied) -> set[str]:
-        """As the hints say: an app that is not ours, or that somebody touched, makes room.
-
-        Where another address still holds the name, the app that wants it is left out once.
-        """
-        put_off = set()
-        for conflict in applied.plan.conflicts if applied.plan else ():
-            if "is still held by" in conflict.summary:
-                put_off.add(conflict.address.key)
-                continue
-            for app in self.server.world.apps():
-                if app.id in conflict.summary + conflict.detail:
-                    late = app.name in _expected(self._state())
-                    assert late or app.id not in self.server.ours or app.id in self.touched, conflict
-                    self.server.world.delete(app.id)
-        return put_off
-
-    def _dead(self) -> list[str]:
-        """The apps whose secrets were rotated elsewhere: a user would ask for new ones."""
-        state = self._state()
-        return [address.key for address in state.records if not opens(state, address.key, self.server)]
-
-    def _state(self) -> State:
+    def state(self) -> State:
+        """What is recorded."""
         return DirectoryStore(self.folder / "state").read()
 
-    def _ours(self) -> list[OAuthApp]:
-        return [app for app in self.server.world.apps() if app.id in self.server.ours]
+    def ours(self) -> list[OAuthApp]:
+        """The apps that we made or took in, and did not let go."""
+        ours = (self.server.ours | self.held) - self.released
+        return [app for app in self.server.world.apps() if app.id in ours]
 
-    def _one(self, which: int) -> list[OAuthApp]:
-        apps = self.server.world.apps()
-        return [apps[which % len(apps)]] if apps else []
+    def stays_apart(self, app: OAuthApp) -> bool:
+        """Whether an app is somebody else's by now, or may be: it was let go, or changed by hand."""
+        return app.id not in {known.id for known in self.ours()} or app.id in self.touched
+
+    def peacefully(self, desired: DesiredState, command: Callable[[], Applied]) -> Applied:
+        """A command that nothing befalls."""
+        before = self.state()
+        with self.disk:
+            applied = command()
+        self._note(before, desired)
+        self.what_is_protected_stays()
+        self.what_is_forgotten_stays()
+        return applied
+
+    def _choices(self, flags: Flags, rotate: Collection[str] = ()) -> Choices:
+        state = self.state()
+        addresses = {*state.records, *(entry.operation.address for entry in state.open)}
+        known = (
+            self.manifest.apps.keys() | {address.key for address in addresses} - self.manifest.moved.keys()
+        )
+        return replace(flags, allow=flags.allow.union(rotate)).within(known).choices()
 
     def _move(self, tree: dict[Path, bytes | None]) -> None:
         """Go on with what a power loss left."""
@@ -245,18 +304,13 @@ class Life(RuleBasedStateMachine):
 
 
 def _concerns(entry: OpenOperation, app: OAuthApp) -> bool:
+    return _is_of(entry, app.name, app.id)
+
+
+def _is_of(entry: OpenOperation, name: str | None, app_id: str) -> bool:
     operation = entry.operation
     ids = {entry.step.app_id, operation.app.id if operation.app else None}
-    return app.id in ids or (operation.spec is not None and operation.spec.name == app.name)
-
-
-def _expected(state: State) -> set[str]:
-    """The names that a repeated request may yet make, or made, an app for: the plan tells of it."""
-    return {record.app.name for record in state.records.values() if _unsettled(record)}
-
-
-def _unsettled(record: AppRecord) -> bool:
-    return record.secret is not None and record.secret.unsettled_until is not None
+    return app_id in ids or (operation.spec is not None and operation.spec.name == name)
 
 
 def live(examples: int, steps: int, number: int | None = None) -> None:

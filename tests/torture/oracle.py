@@ -14,9 +14,13 @@ from urllib.parse import quote
 
 import pyrage
 
+from provisioner.sandbox.world import OAuthApp
 from torture.bench import Bench, Case, Ran
 from torture.report import Counts
-from torture.scenario import uri
+from torture.scenario import App, Apps, uri
+
+WRITES = ("create", "rotate", "delete")
+Records = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +48,64 @@ def counted(flaws: Iterable[Flaw], where: str, crashes: int = 0, struck: int = 0
     )
 
 
-def finished(bench: Bench, case: Case) -> Iterator[Flaw]:
-    """What must be true whenever an apply has ended with 0."""
+def finished(bench: Bench, case: Case, wanted: Apps) -> Iterator[Flaw]:
+    """What must be true whenever a command has ended with 0 that was to come to what is `wanted`."""
     records, damaged = _records(case.folder)
-    for name in damaged:
-        yield Flaw("lost", f"the record of {name} cannot be read")
-    apps = {app.id: app for app in case.judge.apps() if app != case.judge.foreign}
-    recorded = {record["object"]["id"] for record in records.values()}
-    wanted = {name: uri(name, path) for name, path in case.wanted.items()}
-    for name in sorted(wanted.keys() - records.keys()):
-        yield Flaw("lost", f"{name} has no record")
-    for name in sorted(records.keys() - wanted.keys()):
-        yield Flaw("wrong", f"{name} is still recorded")
-    for app in apps.values():
-        if app.id not in recorded:
-            twice = app.name in records and records[app.name]["object"]["id"] in apps
-            yield Flaw("duplicated" if twice else "lost", f"{app.name} ({app.id}) is in no record")
-        elif app.redirect_uris != (wanted.get(app.name),):
-            yield Flaw("wrong", f"{app.name} is not as the manifest wants it")
-    for name, record in records.items():
-        if not confirmed(bench, case, record):
-            yield Flaw("lost", f"the secret recorded for {name} is not the live one")
+    for key in damaged:
+        yield Flaw("lost", f"the record of {key} cannot be read")
+    for key in sorted(wanted.keys() - records.keys()):
+        # What is wanted after all takes another apply: until then it may be neither there nor recorded.
+        yield Flaw("wrong" if case.contradicted else "lost", f"{key} has no record")
+    for key in sorted(records.keys() - wanted.keys()):
+        yield Flaw("wrong", f"{key} is still recorded")
+    yield from _there(case, records, wanted)
+    for key, record in records.items():
+        if not _held(bench, case, record):
+            yield Flaw("lost", f"the secret recorded for {key} is not the live one")
+        if key in wanted and record.get("protect", False) is not bool(wanted[key].protect):
+            yield Flaw("wrong", f"{key} is not protected as the manifest says")
     for path in case.journal:
         yield Flaw("wrong", f"{Path(path).name} is still open")
+
+
+def _there(case: Case, records: Records, wanted: Apps) -> Iterator[Flaw]:
+    """The server's apps: each is recorded and as it is wanted, or it rightly stays as it was at first."""
+    apps = {app.id: app for app in case.judge.apps() if app != case.judge.foreign}
+    keys = {record["object"]["id"]: key for key, record in records.items()}
+    live = {record["object"]["name"] for record in records.values() if record["object"]["id"] in apps}
+    unrecorded = [app for app in apps.values() if app.id not in keys]
+    for name in sorted({*case.scenario.stays} - {app.name for app in unrecorded}):
+        yield Flaw("lost", f"{name} should have stayed, known to nobody")
+    for app in unrecorded:
+        if app.name not in case.scenario.stays:
+            yield Flaw("duplicated" if app.name in live else "lost", f"{app.name} ({app.id}) is in no record")
+        elif app not in case.began:
+            yield Flaw("wrong", f"{app.name} was to stay as it was")
+    for app_id in apps.keys() & keys.keys():
+        key = keys[app_id]
+        if key in wanted and not _as_wanted(apps[app_id], key, wanted[key]):
+            yield Flaw("wrong", f"{key} is not as the manifest wants it")
+
+
+def _as_wanted(app: OAuthApp, key: str, wanted: App) -> bool:
+    name = wanted.name or key
+    return (app.name, app.redirect_uris) == (name, (uri(name, wanted.path),))
+
+
+def _held(bench: Bench, case: Case, record: dict[str, Any]) -> bool:
+    """Whether the secret is the live one; one that is not held was made by hand, and must live on."""
+    if record["secret"] is not None:
+        return confirmed(bench, case, record)
+    untouched = [app for app in case.judge.apps() if app in case.began]
+    return any(app.id == record["object"]["id"] and app.name in case.scenario.by_hand for app in untouched)
+
+
+def unasked(bench: Bench, case: Case) -> Iterator[Flaw]:
+    """Write requests of a kind that nothing in the scenario calls for. Who takes over an app rotates it."""
+    asks = {*case.scenario.asks, *["rotate"] * ("create" in case.scenario.asks)}
+    if not case.contradicted:
+        sent = (name for name in WRITES if bench.sandbox.calls[name] and name not in asks)
+        yield from (Flaw("wrong", f"a {name} was asked for, which nobody wanted") for name in sent)
 
 
 def settled(case: Case) -> Iterator[Flaw]:
@@ -104,9 +143,10 @@ def status(bench: Bench, case: Case, ran: Ran) -> Iterator[Flaw]:
     if "this is a bug" in ran.err or "Traceback" in ran.err:
         yield Flaw("wrong", f"a bug was shown: {ran.err[-500:]}")
     if ran.status == 0:
-        # What was under way is finished as it was asked for; an edit of the manifest takes another apply.
-        edited = case.wanted is not case.scenario.wanted
-        flaws = [flaw for flaw in finished(bench, case) if flaw.kind != "wrong" or not edited]
+        # What was under way is finished as it was asked for; what contradicts it takes another apply.
+        lenient = case.contradicted and ran.arguments[0] == "apply"
+        found = finished(bench, case, case.end(ran.arguments))
+        flaws = [flaw for flaw in found if flaw.kind != "wrong" or not lenient]
         yield from (Flaw(flaw.kind, f"{flaw.text}, after exit status 0") for flaw in flaws)
 
 
@@ -130,7 +170,7 @@ def forms(secret: str) -> list[bytes]:
     return [raw, *shifted, raw.hex().encode(), raw.hex().upper().encode(), quote(secret, safe="").encode()]
 
 
-def _records(folder: Path) -> tuple[dict[str, Any], list[str]]:
+def _records(folder: Path) -> tuple[Records, list[str]]:
     """The records by key, and those that cannot be read."""
     records, damaged = {}, []
     for path in sorted((folder / "state/apps").glob("[!.]*.json")):

@@ -212,6 +212,27 @@ def _no_evidence() -> None:
     _put(recovery, "weigh", lambda *_: ())
 
 
+def _moved_away() -> None:
+    """A move takes the old record away before it writes the new one."""
+    from provisioner.apply import _Run
+
+    record = _Run._record
+
+    def moved_away(self: _Run, action: Any) -> None:
+        if action.moved_from:
+            self._ports.store.delete_record(action.moved_from)
+        record(self, action)
+
+    _put(_Run, "_record", moved_away)
+
+
+def _two_apps() -> None:
+    """What is recorded twice is not known to be one app."""
+    from provisioner.world import World
+
+    _put(World, "recorded_elsewhere", lambda *_: False)
+
+
 def _loose() -> None:
     from provisioner import files
 
@@ -234,6 +255,8 @@ _PLANTS: dict[str, Callable[..., None]] = {
     "a record written in place": _in_place,
     "the lock not taken": _no_lock,
     "a take-over without evidence": _no_evidence,
+    "a move that begins with the old record": _moved_away,
+    "a move that was cut off taken for two apps": _two_apps,
     "files for everybody": _loose,
 }
 _HELPERS = ("inline", "short")  # of the harness: these are no faults
@@ -245,4 +268,6 @@ NEAR = {  # what the points have in common that are visited first for a fault wh
     "closed without settling": "withdrawn",
     "a rotation never unsettled": "late",
     "a take-over without evidence": "foreign",
+    "a move that begins with the old record": "move",
+    "a move that was cut off taken for two apps": "state mv",
 }

@@ -9,14 +9,25 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from torture.bench import INLINE, Bench, Case, Plant, Ran
-from torture.oracle import Flaw, confirmed_foreign, counted, finished, leaks, modes, settled, status
+from torture.oracle import (
+    WRITES,
+    Flaw,
+    confirmed_foreign,
+    counted,
+    finished,
+    leaks,
+    modes,
+    settled,
+    status,
+    unasked,
+)
 from torture.order import broken
 from torture.report import Counts
 from torture.scenario import BY_NAME
 from torture.strace import Strike
 
 TRIES = 4  # at a point whose crashes do not all strike
-CALM_RUNS = 4  # fault-free applies within which everything must be as wanted
+CALM_RUNS = 4  # fault-free commands within which everything must be as wanted
 FOREIGN = "foreign"  # as a reply: somebody else takes the name just before our create
 SETTLED = timedelta(minutes=9)  # after which nothing of a killed run is late any more
 _LATE = ":late"
@@ -77,7 +88,7 @@ def _visited(bench: Bench, point: Point, plants: tuple[Plant, ...]) -> tuple[Cou
     struck: list[bool | None] = []
     with bench.case(BY_NAME[point.scenario], (*plants, INLINE) if point.inline else plants) as case:
         flaws = list(_played(bench, case, point, struck))
-        flaws += [*modes(case), *leaks(bench, case)]
+        flaws += [*modes(case), *leaks(bench, case), *unasked(bench, case)]
     if None in struck:  # an error of something else than the state: nothing is lost, but no more is promised
         flaws = [flaw for flaw in flaws if flaw.kind != "wrong"]
     return counted(flaws, str(point), len(point.crashes), struck.count(True)), struck
@@ -112,12 +123,10 @@ def _played(bench: Bench, case: Case, point: Point, struck: list[bool | None]) -
     late = any(_LATE in reply for reply in point.replies)
     if point.withdrawn:
         yield from _withdrawn(bench, case)
-    elif late and not point.late_after:
+    elif late and (case.contradicted or not point.late_after):
         bench.sandbox.settle()
-    yield from _calm(
-        bench, case, quiet=quiet and not point.replies and not point.withdrawn, edited=point.withdrawn
-    )
-    if late and point.late_after and not point.withdrawn:
+    yield from _calm(bench, case, quiet=quiet and not point.replies and not case.contradicted)
+    if late and point.late_after and not case.contradicted:
         bench.sandbox.settle()
         yield from _calm(bench, case)
 
@@ -133,7 +142,7 @@ def _withdrawn(bench: Bench, case: Case) -> Iterator[Flaw]:
     bench.withdraw(case)
     bench.calm()
     case.judge.usurp = False
-    yield from status(bench, case, bench.apply(case))
+    yield from status(bench, case, bench.follow(case))
     bench.sandbox.settle()
 
 
@@ -151,25 +160,25 @@ def _crashed(bench: Bench, case: Case, crash: Crash | None) -> tuple[Ran, bool |
     return ran, crash.struck(ran.calls, str(case.folder))
 
 
-def _calm(bench: Bench, case: Case, *, quiet: bool = False, edited: bool = False) -> Iterator[Flaw]:
+def _calm(bench: Bench, case: Case, *, quiet: bool = False) -> Iterator[Flaw]:
     """Fault-free runs until nothing is to be done any more."""
     bench.calm()
     case.judge.usurp = False
     sent = _writes(bench)
     yield from _stopped(bench, case)
     planned = bench.plan(case)
-    for _ in range(CALM_RUNS):
-        if edited:
+    for turn in range(CALM_RUNS):
+        if case.contradicted:
             case.judge.ahead += SETTLED  # a name is not given up while a request for it may be late
-        yield from status(bench, case, bench.apply(case))
+        yield from status(bench, case, bench.follow(case, turn))
         planned = bench.plan(case)
         if planned.status == 0:
             break
-    if planned.status or not planned.out.startswith("No changes."):
+    if planned.status or "\nNo changes." not in f"\n{planned.out}":
         yield Flaw("wrong", f"it did not converge: {(planned.err or planned.out)[:400]}")
     if quiet and _writes(bench) != sent:
         yield Flaw("wrong", "the answer was on the disk, and yet a write request was sent")
-    yield from finished(bench, case)
+    yield from finished(bench, case, case.end(case.then(CALM_RUNS)))
     yield from settled(case)
 
 
@@ -178,7 +187,7 @@ def _stopped(bench: Bench, case: Case) -> Iterator[Flaw]:
     foreign = case.judge.foreign
     if foreign is None:
         return
-    ran = bench.apply(case)
+    ran = bench.follow(case)
     if ran.status == 0 and foreign.name in case.wanted:
         yield Flaw("wrong", "somebody else's app has the name, and the run ended with 0")
     if not confirmed_foreign(case):
@@ -189,7 +198,7 @@ def _stopped(bench: Bench, case: Case) -> Iterator[Flaw]:
 
 
 def _writes(bench: Bench) -> int:
-    return sum(bench.sandbox.calls[name] for name in ("create", "rotate", "delete"))
+    return sum(bench.sandbox.calls[name] for name in WRITES)
 
 
 def held(bench: Bench, scenario: str, plants: tuple[Plant, ...] = ()) -> Counts:
@@ -199,7 +208,7 @@ def held(bench: Bench, scenario: str, plants: tuple[Plant, ...] = ()) -> Counts:
         folder.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ran = bench.apply(case)
+        ran = bench.run(case, case.first, None, case.plants)
         os.close(lock)
         flaws = []
         if ran.status != 4 or _writes(bench):

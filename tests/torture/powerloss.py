@@ -16,8 +16,9 @@ from random import Random
 from provisioner.model import AppSpec
 from provisioner.sandbox.faults import Faults
 from torture.disk import Disk, Photo, Stopped, Tree, materialise
-from torture.driver import Desired, Server, apply_once, converge, leaks, seeded
+from torture.driver import Desired, apply_once, converge, leaks, seeded
 from torture.report import Counts
+from torture.server import Server
 
 Lies = Callable[[str, Path], bool]
 
