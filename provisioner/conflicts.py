@@ -26,7 +26,7 @@ def conflicts(actions: tuple[Action, ...], world: World) -> Iterator[Conflict]:
         yield from _of_kind(action, world)
         yield from _taken(action, world)
         yield from _asked(action, asking)
-        if action.address in world.moves.blocked and not world.destruction:
+        if action.address in world.moves.blocked and action.kind is ActionKind.NOOP:
             yield because.both_recorded(action.address, world.moves.blocked[action.address])
 
 

@@ -120,9 +120,10 @@ def _unmoved(address: Address, world: World, choices: Choices) -> Action:
         return resumed(entry, record, world)
     if record is None:
         return _absent(address, world)
-    if address in world.moves.waiting or (address in world.moves.blocked and not world.destruction):
-        return Action(ActionKind.NOOP, address, record=record)
     app, spec = world.observed(record), world.desired.get(address)
+    blocked = address in world.moves.blocked and app is not None and not world.destruction
+    if blocked or address in world.moves.waiting:
+        return Action(ActionKind.NOOP, address, record=record)
     if app is None:
         return _gone(address, spec, record, world)
     if spec is None:

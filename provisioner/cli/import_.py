@@ -121,7 +121,9 @@ def _importable(workspace: Workspace, state: State, api: OAuthAppsApi, address: 
         raise PlanError(
             f"{address} is in the state already",
             f"It is {state.records[address].app.id}.",
-            f"If that one does not matter any more: provisioner state rm {address}",
+            f"Its secret is given by: provisioner rotate {address}"
+            if state.records[address].app.id == app_id
+            else f"If that one does not matter any more: provisioner state rm {address}",
         )
     if any(entry.operation.address == address for entry in state.open):
         raise PlanError(f"An earlier run left {address} open", "", "Run `provisioner apply` first.")

@@ -33,6 +33,12 @@ def markdown(document: Mapping[str, Any], text: str) -> str:
     return head + start + whole + end
 
 
+def cuts_off(entry: Mapping[str, Any]) -> bool:
+    """Whether an app's client id stops working; what is gone already is not counted."""
+    gone = "resuming" in entry and entry.get("action_reason") != "delete_again"
+    return "delete" in entry["change"]["actions"] and not gone
+
+
 def title(document: Mapping[str, Any]) -> str:
     """The summary in one line."""
     if document["errored"]:
@@ -48,7 +54,7 @@ def title(document: Mapping[str, Any]) -> str:
 def _head(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"### provisioner plan: {title(document)}"
     yield ""
-    cut_off = [entry for entry in document["resource_changes"] if "delete" in entry["change"]["actions"]]
+    cut_off = [entry for entry in document["resource_changes"] if cuts_off(entry)]
     if cut_off:
         yield (
             f"> **Cuts off {len(cut_off)}**: client ids stop working, tokens are revoked, "

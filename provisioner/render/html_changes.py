@@ -1,0 +1,162 @@
+"""One entry of the plan document as markup: what is to be done, why, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner.plan import Reason
+from provisioner.render.html_difference import Entry, difference
+from provisioner.render.html_markup import Markup, element, named, prose, quoted, shown, together
+from provisioner.render.plan_text import SCOPES_ONLY
+
+# What a reader can choose to see, what hurts most first: symbol, and the verb.
+KINDS = {
+    "replace": ("-/+", "replace"),
+    "destroy": ("-", "destroy"),
+    "rotate": ("~", "rotate"),
+    "update": ("~", "update"),
+    "create": ("+", "create"),
+    "import": ("=", "import"),
+    "move": (">", "move"),
+    "forget": (".", "forget"),
+}
+_BY_ACTIONS = {
+    ("create",): "create",
+    ("delete", "create"): "replace",
+    ("delete",): "destroy",
+    ("forget",): "forget",
+}
+_PHRASES = {
+    "create": "will be created",
+    "replace": "must be replaced",
+    "destroy": "will be destroyed",
+    "rotate": "will have its secret rotated",
+    "forget": "will be forgotten",
+    "import": "will be imported",
+    "move": "has moved",
+}
+_RESUMED = {
+    "answer_on_disk": "will be recorded",
+    "take_over": "will be taken over, with a new secret",
+    "not_settled": "is left open",
+    "whose": "is left open",
+    "replace_by_request": "will be replaced, as requested",
+}
+_REASONS = {reason.name.lower(): reason.value for reason in Reason} | {
+    "due": "because its secret is older than rotate_after allows",  # how old is not in the document
+    "delete_because_no_resource_config": Reason.NOT_IN_MANIFEST.value,
+}
+_TOLD = {"replace_because_cannot_update", "replace_by_request"}  # by the headline
+_DELIVERIES = {"deliver": "its secret goes to ", "remove": "its copy is removed from "}
+
+
+def kind_of(entry: Entry) -> str:
+    """One of KINDS; empty where nothing is done."""
+    change = entry["change"]
+    if "importing" in change:
+        return "import"
+    kind = _BY_ACTIONS.get(tuple(change["actions"]))
+    if kind is None and "update" in change["actions"]:
+        return "rotate" if "client_secret" in change["after_unknown"] else "update"
+    return kind or ("move" if "previous_address" in entry else "")
+
+
+def cuts_off(entry: Entry) -> bool:
+    """Whether a client id stops working; one whose app is gone already does not."""
+    gone = "resuming" in entry and entry.get("action_reason") != "delete_again"
+    return "delete" in entry["change"]["actions"] and not gone
+
+
+def reason_of(entry: Entry) -> str:
+    """Why, in words."""
+    reason = entry.get("action_reason", "")
+    words = _REASONS.get(reason, reason.replace("_", " "))
+    return str(words.replace("{key}", entry["name"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry that does something; its anchor is where links to it lead."""
+
+    anchor: str
+    kind: str
+    entry: Entry
+
+
+def changes_of(document: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The entries that do something, in their order."""
+    kinds = ((kind_of(entry), entry) for entry in document["resource_changes"])
+    listed = [(kind, entry) for kind, entry in kinds if kind]
+    return tuple(Change(f"c{number}", kind, entry) for number, (kind, entry) in enumerate(listed, 1))
+
+
+def change_item(change: Change, *, unfolded: bool, drifted: bool) -> Markup:
+    """A change as an item of the list; `drifted` where its app was changed outside as well."""
+    entry = change.entry
+    headline = [
+        element("span", shown(KINDS[change.kind][0]), class_="sign"),
+        named(entry["address"]),
+        element("span", _phrase(entry, change.kind), class_="what"),
+        *(element("b", shown(badge)) for badge in _badges(entry, drifted)),
+    ]
+    told = [element("p", words) for words in _told(entry)]
+    return element(
+        "li",
+        folded(together(headline, " "), *told, difference(entry["change"]), unfolded=unfolded),
+        id=change.anchor,
+    )
+
+
+def folded(summary: Markup, *content: Markup, unfolded: bool = False) -> Markup:
+    """Content behind a line that opens it."""
+    return element("details", element("summary", summary), *content, open="open" if unfolded else "")
+
+
+def _phrase(entry: Entry, kind: str) -> Markup:
+    words = _RESUMED.get(entry.get("action_reason", "")) or _PHRASES.get(kind) or _updated(entry)
+    paths = ", ".join(path[0] for path in entry["change"].get("replace_paths", ()))
+    if "previous_address" in entry:
+        origin = [shown(", moved from " if kind != "move" else " from "), named(entry["previous_address"])]
+        return together([shown(words), *origin])
+    return shown(f"{words}: {paths}" if paths else words)
+
+
+def _updated(entry: Entry) -> str:
+    if "resuming" in entry:
+        return "has an open operation, which will be closed"
+    protected = [(entry["change"][end] or {}).get("protect") for end in ("before", "after")]
+    if protected[0] != protected[1]:
+        return "will be protected" if protected[1] else "will lose its protection"
+    return "will have its secret delivered" if "deliveries" in entry else "will be updated"
+
+
+def _badges(entry: Entry, drifted: bool) -> Iterator[str]:
+    if cuts_off(entry):
+        yield "cuts off"
+    if entry.get("action_reason") == "due":
+        yield "due"
+    if "resuming" in entry:
+        yield "open"
+    if drifted:
+        yield "drifted"
+
+
+def _told(entry: Entry) -> Iterator[Markup]:
+    """The sentences under a headline."""
+    if "action_reason" in entry and entry["action_reason"] not in _TOLD:
+        yield prose(reason_of(entry))
+    if entry["change"].get("replace_paths") == [["scopes"]]:
+        yield shown(SCOPES_ONLY)
+    if "resuming" in entry:
+        operation = entry["resuming"]
+        yield together(
+            [shown("the open operation: "), named(operation["operation"]), shown(f", {operation['kind']}")]
+        )
+    if "importing" in entry["change"]:
+        app_id = entry["change"]["importing"]["id"] or ""
+        yield together([shown("from "), quoted(app_id), shown("; nothing is changed in the API")])
+    for delivery in entry.get("deliveries", ()):
+        lead = shown(_DELIVERIES[delivery["action"]])
+        yield together([lead, named(delivery["sink"]), shown(f" ({delivery['type']})")])
