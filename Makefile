@@ -77,9 +77,9 @@ RESOLVE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes 
 BUILD = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 lock:
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make lock UV=path/to/uv" >&2; exit 1; }
-	$(PYTHON) -c '$(BUILD)' | $(RESOLVE) $(LOCK_FLAGS) --extra sandbox pyproject.toml - -o requirements/run.txt
-	$(RESOLVE) $(LOCK_FLAGS) --extra sandbox --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
-	$(RESOLVE) $(LOCK_FLAGS) --extra counterparts -c requirements/dev.txt pyproject.toml -o requirements/counterparts.txt
+	$(PYTHON) -c '$(BUILD)' | $(RESOLVE) $(LOCK_FLAGS) --extra sandbox --extra github pyproject.toml - -o requirements/run.txt
+	$(RESOLVE) $(LOCK_FLAGS) --extra sandbox --extra github --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+	$(RESOLVE) $(LOCK_FLAGS) --extra counterparts --extra linters -c requirements/dev.txt pyproject.toml -o requirements/counterparts.txt
 
 clean:
 	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -61,12 +61,15 @@ def only_in_sinks(record: AppRecord, targets: tuple[Target, ...]) -> AppRecord:
 
 
 def left_behind(action: Action) -> Iterator[str]:
-    """Where copies of a destroyed app's secret stay, because nothing says any more how to reach them."""
-    if action.kind is ActionKind.DELETE and action.record is not None:
-        withdrawn = {target.sink.name for target in action.handover.withdraw}
-        for name, receipt in sorted(action.record.deliveries.items()):
-            if name not in withdrawn:
-                yield f"{name}: {receipt.place}"
+    """Where copies of a secret stay, because nothing says any more how to reach them."""
+    if action.record is None:
+        return
+    reached = {target.sink.name for target in action.handover.withdraw}
+    moved = {target.sink.name: target.fingerprint for target in action.handover.deliver}
+    for name, receipt in sorted(action.record.deliveries.items()):
+        gone = action.kind is ActionKind.DELETE or moved.get(name, receipt.fingerprint) != receipt.fingerprint
+        if gone and name not in reached:
+            yield f"{name}: {receipt.place}"
 
 
 def _delivered(action: Action, world: World) -> Iterator[Target]:

@@ -216,8 +216,10 @@ def test_a_sink_with_other_settings_is_another_place(house: House) -> None:
     house.apply(wanting(BOX))
     house.identity = True
     other = replace(BOX, options={"path": "elsewhere/{key}.env"})
+    assert "a copy of its secret stays in box: file one.env" in plan_text(house.plan(wanting(other)))
     assert house.apply(wanting(other)).done
     assert house.places.held["box", "elsewhere/one.env"] == house.live()
+    assert "stays in" not in plan_text(house.plan(wanting(other)))
 
 
 def test_a_sink_that_the_app_no_longer_names_loses_its_copy(house: House) -> None:

@@ -58,6 +58,7 @@ class History(Story):
             self._nothing_was_done(applied, before, after)
             return
         assert applied.result is None or applied.result.done, applied.result
+        self._what_was_asked_for_was_planned(applied.plan, flags)
         self._what_was_planned_was_done(applied.plan, before, after)
         self._what_should_stay_stayed(desired, before, after)
         again = flags.within(self._known(after, destroy))
@@ -80,6 +81,17 @@ class History(Story):
                 _is_in_the_way(conflict, applied.plan, after)
         assert after.writes == before.writes
         assert after.places == before.places
+
+    def _what_was_asked_for_was_planned(self, plan: Plan, flags: Flags) -> None:
+        """A target is in the plan, what is excluded is not; what is neither is there without targets."""
+        kept = {action.address.key for action in plan.actions if not action.left_out}
+        assert kept.isdisjoint(flags.exclude)
+        assert kept >= (flags.target or {action.address.key for action in plan.actions}) - flags.exclude
+        replaced = {action.address.key for action in plan.changes if action.kind is ActionKind.REPLACE}
+        there = {
+            action.address.key for action in plan.actions if action.spec and action.observed and action.record
+        }
+        assert replaced >= flags.replace & kept & there or plan.destruction
 
     def _what_was_planned_was_done(self, plan: Plan, before: Look, after: Look) -> None:
         """Just that, to the apps and to the records."""
@@ -170,28 +182,29 @@ def _ids(actions: Iterable[Action]) -> set[str]:
     return {action.record.app.id for action in actions if action.record}
 
 
-BEGUN = st.lists(keys, min_size=1, unique=True)
-OFTEN = ("adopt", "forget", "look_after", "rename")  # what the other properties see less of
+BEGUN = st.dictionaries(keys, st.tuples(st.none() | st.booleans(), st.booleans()), min_size=1)
+OFTEN = ("adopt", "forget", "look_after", "rename", "wait")  # what takes more steps to come to something
 EVENT = st.sampled_from([*sorted(EVENTS), *OFTEN]).flatmap(
     lambda name: st.tuples(st.just(name), st.fixed_dictionaries(EVENTS[name]))
 )
 RARELY = st.integers(0, 9).map(lambda number: number == 9)
 STEPS = st.lists(
     st.tuples(st.lists(EVENT, min_size=1, max_size=3), st.just(NO_FLAGS) | flags, RARELY),
-    min_size=2,
-    max_size=9,
+    min_size=4,
+    max_size=12,
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(2, len(KEYS)), BEGUN, STEPS)
 def test_after_any_history_of_edits_drift_and_imports_a_plan_once_applied_is_empty(
-    apps: int, begun: list[str], steps: list[tuple[list[Event], Flags, bool]]
+    apps: int, begun: dict[str, tuple[bool | None, bool]], steps: list[tuple[list[Event], Flags, bool]]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"), mock.patch("os.fdatasync"):
         history = History(KEYS[:apps], Path(folder))
-        for key in begun:
+        for key, (protect, ages) in begun.items():
             history.declare(key, "cb", shares=False)
+            history.manifest.look_after(history.near(key), protect, ages)
         history.apply(NO_FLAGS, destroy=False)
         for events, asked, destroy in steps:
             history.happen(events)

@@ -738,7 +738,7 @@ BAD_URLS = [
 ]
 
 
-@pytest.mark.parametrize("url", BAD_URLS)
+@pytest.mark.parametrize("url", BAD_URLS, ids=range(len(BAD_URLS)))
 def test_b59_a_url_that_tokens_must_not_go_to_is_refused(case: Case, url: str) -> None:
     case.environment["GITHUB_API_URL"] = url
     for call in case.calls:

@@ -41,6 +41,13 @@ class Manifest:
         self.apps[key] = spec
         self._mend()
 
+    def look_after(self, key: str, protect: bool | None, ages: bool) -> None:
+        """Whether it may be destroyed, where that is stated, and whether its secret is renewed."""
+        self.protect.pop(key, None)
+        if protect is not None:
+            self.protect[key] = protect
+        self.ageing = self.ageing | {key} if ages else self.ageing - {key}
+
     def drop(self, key: str, destroy: bool | None = None) -> None:
         """Take an app out; where `destroy` is stated, `removed` says what becomes of it."""
         self.apps.pop(key, None)

@@ -135,13 +135,8 @@ class Story(RuleBasedStateMachine):
     def look_after(self, which: int, protect: bool | None, ages: bool) -> None:
         """State how an app is looked after, or leave it unstated."""
         key = self.any_key(which)
-        if key is None:
-            return
-        self.manifest.protect.pop(key, None)
-        if protect is not None:
-            self.manifest.protect[key] = protect
-        self.manifest.ageing -= {key}
-        self.manifest.ageing |= {key} if ages else set()
+        if key is not None:
+            self.manifest.look_after(key, protect, ages)
 
     @event()
     def tidy(self) -> None:
@@ -150,7 +145,7 @@ class Story(RuleBasedStateMachine):
 
     # What others do.
 
-    @event(seconds=st.sampled_from([1, 10, 59, 61, 500, LONG]))
+    @event(seconds=st.sampled_from([1, 10, 59, 61, 500, LONG, LONG]))
     def wait(self, seconds: int) -> None:
         """Time passes, and with it what can be no later."""
         self.server.wait(timedelta(seconds=seconds))
