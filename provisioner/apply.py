@@ -178,7 +178,8 @@ class _Run:
             self._halted = "an earlier rotation is not finished"  # one outage at a time
         status = Status.DONE if end.done else Status.OPEN if end.open else Status.FAILED
         result = Result(action, status, _message(end), end.app if end.done else None, end.destroyed)
-        return self._handed_over(result, end.record, end.secret) if end.done else result
+        record = end.record or (action.record if action.reason is Reason.NOTHING_LEFT else None)
+        return self._handed_over(result, record, end.secret) if end.done else result
 
     def _handed_over(self, result: Result, record: AppRecord | None, secret: Secret | None = None) -> Result:
         """The secret goes to its sinks once it is recorded; a broken one changes nothing of that."""

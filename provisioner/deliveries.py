@@ -8,10 +8,11 @@ from dataclasses import replace
 from provisioner.delivery import Handover, Target
 from provisioner.drift import rotated_elsewhere
 from provisioner.model import Address
-from provisioner.plan import Action, ActionKind
+from provisioner.plan import Action, ActionKind, Reason
 from provisioner.state import AppRecord
 from provisioner.world import World
 
+_STAYS = (ActionKind.NOOP, ActionKind.MOVE, ActionKind.PROTECT)
 _NEW_SECRET = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.ROTATE)
 
 
@@ -76,7 +77,7 @@ def _delivered(action: Action, world: World) -> Iterator[Target]:
     targets, record = world.wants.sinks.get(action.address, ()), action.record
     if action.shown_as in _NEW_SECRET:
         yield from (_known_as(target, record) for target in targets)
-    elif action.kind in (ActionKind.NOOP, ActionKind.MOVE, ActionKind.PROTECT) and record is not None:
+    elif record is not None and (action.kind in _STAYS or action.reason is Reason.NOTHING_LEFT):
         app = action.observed
         if app is None or not rotated_elsewhere(record, app):  # a dead secret is of no use to anybody
             yield from undelivered(record, targets)

@@ -121,7 +121,7 @@ class Place:
         with contextlib.ExitStack() as held:
             with _refused("open the folder", here):
                 fd = os.open(here, _FOLDER & ~os.O_NOFOLLOW)
-            held.callback(os.close, fd)
+            held.callback(_let_go, fd)
             trusted = {0, os.geteuid(), os.fstat(fd).st_uid}  # the last could change the manifest, too
             if len(self.path.parts) == 1:
                 _check_folder(fd, here, trusted)
@@ -130,7 +130,7 @@ class Place:
                 if inner is None:
                     whole = False
                     break
-                held.callback(os.close, inner)
+                held.callback(_let_go, inner)
                 here, fd = here / name, inner
                 _check_folder(fd, here, trusted)
             yield fd, whole
@@ -165,6 +165,12 @@ class Place:
 
     def _doing(self, what: str) -> contextlib.AbstractContextManager[None]:
         return _refused(what, self.folder / self.path)
+
+
+def _let_go(folder: int) -> None:
+    """Close a folder, which holds nothing that could be lost by it."""
+    with contextlib.suppress(OSError):
+        os.close(folder)
 
 
 def beside(name: str, unique: str) -> str:

@@ -188,6 +188,7 @@ class Bench:
         return {
             "HOME": str(self._home),
             "PATH": os.environ["PATH"],
+            "SOPS_AGE_KEY": str(self.identity),  # for what is delivered later than it was made
             "METEROID_BASE_URL": self.sandbox.url,
             "METEROID_API_KEY": self.sandbox.api_key,
             "PROVISIONER_LOG": "debug",

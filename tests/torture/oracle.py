@@ -17,7 +17,7 @@ import pyrage
 from provisioner.sandbox.world import OAuthApp
 from torture.bench import Bench, Case, Ran
 from torture.report import Counts
-from torture.scenario import App, Apps, uri
+from torture.scenario import SINKS, App, Apps, uri
 
 WRITES = ("create", "rotate", "delete")
 Records = dict[str, dict[str, Any]]
@@ -66,6 +66,25 @@ def finished(bench: Bench, case: Case, wanted: Apps) -> Iterator[Flaw]:
             yield Flaw("wrong", f"{key} is not protected as the manifest says")
     for path in case.journal:
         yield Flaw("wrong", f"{Path(path).name} is still open")
+    if case.scenario.sinks:
+        yield from _delivered(bench, case, records)
+
+
+def _delivered(bench: Bench, case: Case, records: Records) -> Iterator[Flaw]:
+    """Every sink has the live pair of every app, opened without any code of the product's, and a receipt."""
+    for key, record in records.items():
+        for sink in SINKS:
+            path = case.folder / sink / f"{key}.env.age"
+            receipt = record.get("deliveries", {}).get(sink)
+            if receipt is None or receipt["operation"] != record["secret"]["operation"]:
+                yield Flaw("wrong", f"{key} has no receipt of {sink}")
+            if not path.exists():
+                yield Flaw("lost", f"{sink} has nothing of {key}")
+                continue
+            content = pyrage.decrypt(path.read_bytes(), [bench.identity]).decode()
+            pair = dict(line.split("=", 1) for line in content.splitlines())
+            if not case.judge.confirms(*(pair[name].strip("'") for name in ("CLIENT_ID", "CLIENT_SECRET"))):
+                yield Flaw("lost", f"{sink} has a pair of {key} that is not the live one")
 
 
 def _there(case: Case, records: Records, wanted: Apps) -> Iterator[Flaw]:

@@ -24,6 +24,10 @@ _IMPORT_AND_ROTATE: Command = (*_IMPORT, "--rotate")
 _STATE_MV: Command = ("state", "mv", "one", "first")
 _STATE_RM: Command = ("state", "rm", "one")
 UNSETTLED = timedelta(minutes=5)  # longer than any point takes
+SINKS = ("first", "second")
+_SINKS = f"defaults: {{sinks: [{', '.join(SINKS)}]}}\nsinks:\n" + "".join(
+    f"  {name}: {{type: age, path: '{name}/{{key}}.env.age', recipients: [READER]}}\n" for name in SINKS
+)
 LONG_AGO = "2020-01-01T00:00:00Z"
 FOREIGN = ("https://somebody-else.example/cb",)
 
@@ -64,13 +68,14 @@ class Scenario:
     befell: Befell | None = None
     single: bool = True  # one secret, and its request is the last
     regretted: bool = False  # what is typed then contradicts the first command
+    sinks: bool = False  # every app's secret is to be in SINKS
     alike: str = ""  # a scenario with the same requests and writes, which shows what comes of errors
 
     @property
     def withdrawable(self) -> bool:
         """Whether it can be told what an emptied manifest comes to, however far the command had come."""
         protects = any(app.protect for apps in (self.before, self.wanted) for app in apps.values())
-        return not (self.by_hand or self.stays or self.regretted or protects)
+        return not (self.by_hand or self.stays or self.regretted or self.sinks or protects)
 
     @property
     def destroys(self) -> bool:
@@ -156,6 +161,9 @@ MORE = (
         "half moved", KEPT, {"first": OTHER, "keep": CB}, ("delete", "create"),
         moved=MOVED, befell=move_halfway, alike="replace",
     ),
+    Scenario("deliver", TWO, TWO, sinks=True),
+    Scenario("create and deliver", {}, ONE, ("create",), sinks=True, alike="create"),
+    Scenario("rotate and deliver", ONE, ONE, ("rotate",), _ROTATE, sinks=True, alike="rotate"),
     Scenario("forget", KEPT, {"keep": CB}, forgotten=("one",), stays=("one",)),
     Scenario("state rm", KEPT, {"keep": CB}, (), _STATE_RM, (_STATE_RM,), stays=("one",)),
     Scenario("protect", ONE, {"one": App(protect=True)}),
@@ -186,7 +194,8 @@ BY_NAME = {scenario.name: scenario for scenario in (*EVERY, LAST)}
 def manifest(apps: Apps, recipient: str, became: str = "") -> str:
     """The YAML. The reader is named in it, so that no command needs an identity."""
     listed = "".join(_declared(key, app) for key, app in apps.items()) or "  {}\n"
-    return f"version: 1\nstate: {{recipients: ['{recipient}']}}\napps:\n{listed}{became}"
+    whole = f"version: 1\nstate: {{recipients: [READER]}}\napps:\n{listed}{became}"
+    return whole.replace("READER", recipient)
 
 
 def became(scenario: Scenario, ids: Mapping[str, str]) -> str:
@@ -197,7 +206,9 @@ def became(scenario: Scenario, ids: Mapping[str, str]) -> str:
         "import": [f"to: {key}, id: {ids[key]}" for key in scenario.imported],
     }
     lines = (f"{name}:\n" + "".join(f"  - {{{text}}}\n" for text in texts) for name, texts in entries.items())
-    return "".join(line for line, texts in zip(lines, entries.values(), strict=True) if texts)
+    return _SINKS * scenario.sinks + "".join(
+        line for line, texts in zip(lines, entries.values(), strict=True) if texts
+    )
 
 
 def _declared(key: str, app: App) -> str:
