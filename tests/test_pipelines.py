@@ -26,6 +26,7 @@ from provisioner.sandbox.faults import Faults
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = "PROVISIONER_TEST_REQUIRE_TOOLS" in os.environ  # read before the environment is scrubbed
+SLOW = pytest.mark.slow  # whole stories of a forge: `make pipelines`; a short one of each is in `make test`
 BESIDE = Path(sys.executable).parent
 TOKEN = "ghs_canary" + secrets.token_hex(12)
 REPOSITORY = "acme/apps"
@@ -438,6 +439,7 @@ def test_a_plan_is_commented_once_and_then_updated(act, forge, repository) -> No
     assert set(digests(comment["body"])) == {second.outputs["digest"]} != {first.outputs["digest"]}
 
 
+@SLOW
 def test_two_manifests_have_a_comment_each(act, forge, repository) -> None:
     repository.commit("other/apps.yaml", TWO)
     act("plan", PULL)
@@ -508,6 +510,7 @@ def test_what_was_reviewed_is_applied_and_the_state_is_on_the_branch(act, forge,
     assert sandbox.calls["create"] == 2
 
 
+@SLOW
 def test_another_plan_than_the_reviewed_one_is_refused_until_somebody_says_its_digest(
     act, forge, repository, sandbox
 ) -> None:
@@ -524,6 +527,7 @@ def test_another_plan_than_the_reviewed_one_is_refused_until_somebody_says_its_d
     assert sandbox.calls["create"] == 2
 
 
+@SLOW
 def test_a_strangers_copy_of_our_comment_is_no_review_and_is_left_alone(
     act, forge, repository, sandbox
 ) -> None:
@@ -557,6 +561,7 @@ def leave_open(sandbox) -> None:
     sandbox.add_fault("rotate@1x*:lost-before")
 
 
+@SLOW
 def test_what_an_apply_left_open_reaches_the_next_runner(act, repository, sandbox) -> None:
     repository.commit("apps.yaml", TWO)
     leave_open(sandbox)
@@ -571,6 +576,7 @@ def test_what_an_apply_left_open_reaches_the_next_runner(act, repository, sandbo
     assert {"state/apps/one.json", "state/apps/two.json"} <= repository.names()
 
 
+@SLOW
 def test_an_apply_works_on_the_branch_as_it_is_now(act, repository, sandbox) -> None:
     stale = repository.clone()
     assert act("apply", digest="any").status == 0
@@ -684,6 +690,7 @@ def test_a_wrong_call_does_nothing(repository, arguments: list[str]) -> None:
 # Drift
 
 
+@SLOW
 def test_drift_opens_one_issue_keeps_it_up_to_date_and_closes_it(act, forge, repository, sandbox) -> None:
     forge.issues += [
         {"number": 1, "state": "open", "user": {"login": OURS}, "body": None, "pull_request": {}}
@@ -713,6 +720,7 @@ def test_drift_opens_one_issue_keeps_it_up_to_date_and_closes_it(act, forge, rep
     assert len(forge.asked) == asked
 
 
+@SLOW
 def test_drift_that_cannot_be_looked_for_changes_no_issue(act, forge, sandbox) -> None:
     sandbox.add_fault("list@1x*:500")
     assert act("drift").status == 1
@@ -722,6 +730,7 @@ def test_drift_that_cannot_be_looked_for_changes_no_issue(act, forge, sandbox) -
 # What others wrote stays text
 
 
+@SLOW
 def test_names_and_branches_are_never_run_nor_commands_to_the_runner(act, forge, repository, sandbox) -> None:
     name = "##[add-mask]x ```` </details> " + EVIL
     manifest = MANIFEST.replace("{redirect", f"{{name: {json.dumps(name)}, redirect")
@@ -755,6 +764,7 @@ def test_a_digest_that_is_none_applies_nothing(act, sandbox, digest: str) -> Non
     assert sandbox.calls["create"] == 0
 
 
+@SLOW
 def test_no_token_is_on_a_command_line(act, forge, repository, tmp_path) -> None:
     beside = tmp_path / "watched"
     beside.mkdir()
@@ -832,6 +842,7 @@ def test_in_gitlab_a_merge_request_has_its_report_and_without_a_key_too(job, rep
     assert GITLAB["oauth-apps:plan"]["artifacts"]["reports"] == {"terraform": "plan.gitlab.json"}
 
 
+@SLOW
 def test_in_gitlab_the_plan_that_was_looked_at_is_applied_and_no_other(job, repository, sandbox) -> None:
     clone = repository.clone()
     assert job("review", clone)[0] == 0
