@@ -15,7 +15,7 @@ from provisioner.deliveries import only_in_sinks
 from provisioner.delivery import Handover
 from provisioner.errors import ProvisionerError
 from provisioner.execute import Course
-from provisioner.handover import Handed, hand_over, probe
+from provisioner.handover import Handed, hand_over, probe, told
 from provisioner.model import Address, Secret
 from provisioner.operation import Operation, Sight
 from provisioner.phases import Kind
@@ -36,7 +36,6 @@ from provisioner.ports import StateStore
 from provisioner.recovery import Rules, http_date
 from provisioner.setting import End, OpenError, Ports, Setting
 from provisioner.state import AppRecord, Header
-from provisioner.text import escape
 
 __all__ = ["Approved", "Ports", "apply", "outdated", "settle", "steady"]
 
@@ -135,10 +134,10 @@ class _Run:
             result = self._do(action)
         except OpenError as error:
             self._halted = _HALTED
-            result = Result(action, Status.OPEN, _told(error), destroyed=error.destroyed)
+            result = Result(action, Status.OPEN, told(error), destroyed=error.destroyed)
         except ProvisionerError as error:
             self._halted = _HALTED
-            result = Result(action, Status.FAILED, _told(error))
+            result = Result(action, Status.FAILED, told(error))
         return self._ended(result)
 
     def _held_back(self, action: Action) -> str:
@@ -247,10 +246,6 @@ def _message(end: End) -> str:
     if end.destroyed and not end.done:
         return f"the old one is gone, the new one is not made yet: {end.message}"
     return end.message
-
-
-def _told(error: ProvisionerError) -> str:
-    return " ".join(part for part in (escape(error.summary) + ".", escape(error.detail)) if part)
 
 
 def settle(plan: Plan, store: StateStore) -> None:

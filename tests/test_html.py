@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from provisioner.render.html import html
 from provisioner.render.html_markup import element, void
 from provisioner.render.html_script import SCRIPT
-from provisioner.render.html_style import CSS, DARK, LIGHT, PAIRS
+from provisioner.render.html_style import CSS, DARK, LIGHT
 from provisioner.render.markdown import title
 from provisioner.text import escape, quote
 
@@ -594,6 +594,14 @@ def luminance(colour: str) -> float:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+# What is read on what.
+PAIRS = (
+    *((name, "paper") for name in ("ink", "faint", "come", "go", "alter", "link")),
+    *((name, "come-ground") for name in ("come", "faint")),
+    *((name, "go-ground") for name in ("go", "faint")),
+)
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])

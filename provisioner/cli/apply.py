@@ -269,8 +269,8 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
     """Under the lock: do it, and say how it ended. From here on a signal lets nothing new start."""
     from provisioner.apply import Approved, Ports, apply, settle
     from provisioner.cli.clock import SystemClock
-    from provisioner.cli.delivering import outlets
     from provisioner.cli.interrupt import stopping
+    from provisioner.cli.outlets import outlets
     from provisioner.cli.output import complain
     from provisioner.cli.planning import pinned, rules
     from provisioner.cli.progress import reporting, streaming

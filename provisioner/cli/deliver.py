@@ -37,7 +37,7 @@ def command(
     others get theirs all the same, and the exit status is 3: running it again goes on.
     """
     from provisioner.cli.clock import SystemClock
-    from provisioner.cli.delivering import outlets
+    from provisioner.cli.outlets import outlets
     from provisioner.cli.output import complain, say
     from provisioner.cli.workspace import open_workspace
     from provisioner.handover import hand_over, probe

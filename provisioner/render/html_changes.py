@@ -9,6 +9,7 @@ from typing import Any
 from provisioner.plan import Reason
 from provisioner.render.html_difference import Entry, difference
 from provisioner.render.html_markup import Markup, element, named, prose, quoted, shown, together
+from provisioner.render.plan_json import cuts_off
 from provisioner.render.plan_text import SCOPES_ONLY
 
 # What a reader can choose to see, what hurts most first: symbol, and the verb.
@@ -61,12 +62,6 @@ def kind_of(entry: Entry) -> str:
     if kind is None and "update" in change["actions"]:
         return "rotate" if "client_secret" in change["after_unknown"] else "update"
     return kind or ("move" if "previous_address" in entry else "")
-
-
-def cuts_off(entry: Entry) -> bool:
-    """Whether a client id stops working; one whose app is gone already does not."""
-    gone = "resuming" in entry and entry.get("action_reason") != "delete_again"
-    return "delete" in entry["change"]["actions"] and not gone
 
 
 def reason_of(entry: Entry) -> str:

@@ -12,12 +12,12 @@ from provisioner.render.html_changes import (
     Change,
     change_item,
     changes_of,
-    cuts_off,
     folded,
     reason_of,
 )
 from provisioner.render.html_difference import Entry, difference
 from provisioner.render.html_markup import Markup, element, lines, named, prose, quoted, shown, together, void
+from provisioner.render.plan_json import cuts_off
 
 _UNFOLDED = 12  # changes, or drifted apps, that are shown open
 _LONG = 200  # changes that a browser lays out as they come into sight

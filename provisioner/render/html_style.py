@@ -34,12 +34,6 @@ DARK: Mapping[str, str] = {
     "alter": "#e2b660",
     "link": "#9cc0ee",
 }
-# What is read on what.
-PAIRS = (
-    *((name, "paper") for name in ("ink", "faint", "come", "go", "alter", "link")),
-    *((name, "come-ground") for name in ("come", "faint")),
-    *((name, "go-ground") for name in ("go", "faint")),
-)
 
 
 def _variables(colours: Mapping[str, str]) -> str:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from provisioner.render.plan_json import cuts_off
+
 LIMIT = 65_535  # of a GitHub comment; counted in bytes here, which is never less than its characters
 _SYMBOLS = {
     ("create",): "+",
@@ -31,12 +33,6 @@ def markdown(document: Mapping[str, Any], text: str) -> str:
     if len(body) > room:
         whole = body[: max(room, 0)].decode(errors="ignore") + _CUT
     return head + start + whole + end
-
-
-def cuts_off(entry: Mapping[str, Any]) -> bool:
-    """Whether an app's client id stops working; what is gone already is not counted."""
-    gone = "resuming" in entry and entry.get("action_reason") != "delete_again"
-    return "delete" in entry["change"]["actions"] and not gone
 
 
 def title(document: Mapping[str, Any]) -> str:

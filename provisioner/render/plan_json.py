@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from provisioner.model import RESOURCE_TYPE, Address, App, AppSpec
@@ -99,6 +99,12 @@ def changed(action: Action) -> dict[str, Any]:
     if reason is not None:
         entry["action_reason"] = reason
     return entry
+
+
+def cuts_off(entry: Mapping[str, Any]) -> bool:
+    """Whether by an entry of `resource_changes` a client id stops working; what is gone already does not."""
+    gone = "resuming" in entry and entry.get("action_reason") != "delete_again"
+    return "delete" in entry["change"]["actions"] and not gone
 
 
 def _named(address: Address) -> dict[str, Any]:
