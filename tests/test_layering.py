@@ -66,7 +66,7 @@ TABLE = {
     "verification": "model ports state custody",
     "rekeying": "model ports state custody",
     "guarding": "journal",
-    "render": "model desired documents state plan verification",
+    "render": "model reply desired documents state plan verification",
     "meteroid": "model reply endpoint",
     "sealing": "model",
     "files": "",

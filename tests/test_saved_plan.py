@@ -205,6 +205,54 @@ def test_b62_a_whole_plan_whose_digests_were_made_again_is_still_not_what_is_app
     assert writes(world) == 0
 
 
+def forge(**changes: Any) -> None:
+    """Another plan with digests that are right."""
+    beside = ("text", "timestamp", "digest", "checksum")
+    content = {name: value for name, value in (whole() | changes).items() if name not in beside}
+    content = {name: value for name, value in content.items() if value != "gone"}
+    Path("plan.json").write_bytes(saved(content, "text\n", changes.get("timestamp", whole()["timestamp"])))
+
+
+CHOICES = {
+    "allowed": [], "replaced": [], "targets": [], "excluded": [], "max_deletes": None, "destroy": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"refreshed": "gone"}, {"errored": 0}, {"timestamp": "yesterday"}, {"timestamp": "2026-01-01"},
+        {"inputs": "gone"}, {"inputs": []}, {"inputs": {}}, {"inputs": {"choices": []}},
+        {"inputs": {"choices": CHOICES | {"more": []}}},
+        {"inputs": {"choices": CHOICES | {"allowed": "rotate"}}},
+        {"inputs": {"choices": CHOICES | {"max_deletes": True}}},
+        {"inputs": {"choices": CHOICES | {"destroy": 1}}},
+        {"inputs": {"choices": CHOICES | {"targets": [1]}}}, {"inputs": {"choices": CHOICES}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_b62_a_forged_plan_with_right_digests_and_wrong_parts_is_an_error(
+    provisioner, world, changes: dict[str, Any]
+) -> None:
+    provisioner("plan", "--out", "plan.json")
+    forge(**changes)
+    ran = provisioner("apply", "plan.json")
+    assert ran.status == 1
+    assert "is a bug" not in ran.err
+    assert writes(world) == 0
+
+
+@pytest.mark.parametrize("part", ["summary", "resource_changes", "resource_drift", "notes", "conflicts"])
+def test_b62_a_forged_plan_is_shown_in_no_form(provisioner, world, part: str) -> None:
+    provisioner("plan", "--out", "plan.json")
+    forge(**{part: [3]})
+    ran = provisioner(
+        "show", "plan.json", "--markdown", "p.md", "--html", "p.html", "--gitlab-report", "p.json"
+    )
+    assert ran.status == 1
+    assert "its parts are not those of a plan" in ran.err
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -24,10 +24,12 @@ from provisioner.render.saved_plan import (
     digest_of,
     digests,
     read_saved,
+    refuse,
     saved,
 )
 from provisioner.state import State
 
+_LISTS = ("allowed", "replaced", "targets", "excluded")  # of `Asked`, in its order
 PLAN_LIMIT = 256 * 1024 * 1024
 
 
@@ -99,9 +101,8 @@ def _by_file(path: str, max_age: timedelta | None) -> tuple[Promised, Asked, boo
     whole = read_saved(read_input(Path(path), PLAN_LIMIT), path)
     check_applicable(whole, path)
     check_age(whole, SystemClock().now(), max_age)
-    choices = dict(whole["inputs"]["choices"])
-    destroy = choices.pop("destroy")
-    return Promised(whole), Asked(**{name: _tuple(value) for name, value in choices.items()}), destroy
+    asked, destroy = _choices(whole, path)
+    return Promised(whole), asked, destroy
 
 
 def _by_digest(text: str) -> Promised:
@@ -111,5 +112,22 @@ def _by_digest(text: str) -> Promised:
     return Promised(digest=text)
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _choices(whole: Mapping[str, Any], path: str) -> tuple[Asked, bool]:
+    """What the plan was asked to be, as `content_of` wrote it and nothing else."""
+    inputs = whole.get("inputs")
+    given = inputs.get("choices") if isinstance(inputs, dict) else None
+    if not isinstance(given, dict) or not _are_choices(given):
+        refuse(path, "its choices are not those of a plan")
+    allowed, replaced, targets, excluded = (tuple(given[name]) for name in _LISTS)
+    return Asked(allowed, replaced, targets, excluded, given["max_deletes"]), given["destroy"]
+
+
+def _are_choices(given: dict[str, Any]) -> bool:
+    limit = given.get("max_deletes")
+    return (
+        given.keys() == {*_LISTS, "max_deletes", "destroy"}
+        and all(isinstance(given[name], list) for name in _LISTS)
+        and all(isinstance(text, str) for name in _LISTS for text in given[name])
+        and (limit is None or (type(limit) is int and limit >= 0))
+        and isinstance(given["destroy"], bool)
+    )

@@ -49,11 +49,14 @@ def _show_plan(path: str, as_json: bool, reports: Reports) -> None:
     from provisioner.cli.saving import PLAN_LIMIT
     from provisioner.cli.showing import write_reports
     from provisioner.files import read_input
-    from provisioner.render.saved_plan import read_saved
+    from provisioner.render.saved_plan import read_saved, refuse
 
     whole = read_saved(read_input(Path(path), PLAN_LIMIT), path)
+    try:
+        write_reports(whole, whole["text"], reports)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # digests right, and parts wrong
+        refuse(path, "its parts are not those of a plan")
     if as_json:
         say(json.dumps(whole, indent=2, sort_keys=True))
     else:
         say(whole["text"], end="")
-    write_reports(whole, whole["text"], reports)

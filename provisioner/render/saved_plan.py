@@ -18,9 +18,11 @@ from provisioner.errors import PlanError
 from provisioner.plan import Plan
 from provisioner.render.lengths import length
 from provisioner.render.plan_json import FORMAT_VERSION, document
+from provisioner.reply import is_moment
 from provisioner.text import quote
 
 DIGEST = "sha256:"
+_FLAGS = ("refreshed", "errored", "complete", "applyable", "destruction")
 _BESIDE = ("text", "timestamp", "digest", "checksum")  # what the digest does not cover: it tells the time
 _SKEW = timedelta(minutes=5)  # of two machines' clocks
 
@@ -59,7 +61,7 @@ def read_saved(data: bytes, where: str) -> dict[str, Any]:
     whole, check = parse(data)
     check = check or _damage(whole)
     if check:
-        _refuse(where, check)
+        refuse(where, check)
     content: dict[str, Any] = whole
     return content
 
@@ -67,12 +69,13 @@ def read_saved(data: bytes, where: str) -> dict[str, Any]:
 def check_applicable(whole: Mapping[str, Any], where: str) -> None:
     """Refuse a plan that was only ever to be looked at."""
     if not whole["refreshed"]:
-        _refuse(where, "it was made with --no-refresh, so nobody knows what it would do")
+        refuse(where, "it was made with --no-refresh, so nobody knows what it would do")
     if whole["errored"]:
-        _refuse(where, "it has conflicts, and nothing is applied while there is one")
+        refuse(where, "it has conflicts, and nothing is applied while there is one")
 
 
-def _refuse(where: str, check: str) -> NoReturn:
+def refuse(where: str, check: str) -> NoReturn:
+    """Raise the PlanError that names the check that failed."""
     raise PlanError(
         f"{quote(where, 200)} is not a plan that can be applied",
         f"It was refused because {check}.",
@@ -115,6 +118,10 @@ def _damage(whole: Any) -> str:
         return "another version of provisioner wrote it"
     if not all(isinstance(whole.get(name), str) for name in _BESIDE):
         return "it is a plan that was printed, not saved with --out"
+    if not all(isinstance(whole.get(name), bool) for name in _FLAGS):
+        return "it lacks what every plan says"
+    if not is_moment(whole["timestamp"]):
+        return "it does not say when it was made"
     rest = {name: value for name, value in whole.items() if name != "checksum"}
     if _digest(rest) != whole["checksum"] or digest_of(whole) != whole["digest"]:
         return "its digest does not match: it was edited, or damaged"
