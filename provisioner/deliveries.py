@@ -41,10 +41,10 @@ def without_receipt(record: AppRecord, targets: tuple[Target, ...]) -> Iterator[
             receipt = record.deliveries.get(target.sink.name)
             has = (receipt.operation, receipt.fingerprint) if receipt else None
             if has != (record.secret.operation, target.fingerprint):
-                yield _known_as(target, record)
+                yield as_marked(target, record)
 
 
-def _known_as(target: Target, record: AppRecord | None) -> Target:
+def as_marked(target: Target, record: AppRecord | None) -> Target:
     """The target with the address that its copy there is marked with, where that is another one."""
     receipt = record.deliveries.get(target.sink.name) if record else None
     if receipt is None or receipt.fingerprint != target.fingerprint:
@@ -76,7 +76,7 @@ def left_behind(action: Action) -> Iterator[str]:
 def _delivered(action: Action, world: World) -> Iterator[Target]:
     targets, record = world.wants.sinks.get(action.address, ()), action.record
     if action.shown_as in _NEW_SECRET:
-        yield from (_known_as(target, record) for target in targets)
+        yield from (as_marked(target, record) for target in targets)
     elif record is not None and (action.kind in _STAYS or action.reason is Reason.NOTHING_LEFT):
         app = action.observed
         if app is None or not rotated_elsewhere(record, app):  # a dead secret is of no use to anybody

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +14,7 @@ from provisioner.text import escape
 if TYPE_CHECKING:
     from provisioner.delivery import Handover
     from provisioner.desired import DesiredState
-    from provisioner.model import Address
-    from provisioner.state import AppRecord, State
+    from provisioner.state import AppRecord
 
 
 @click.command("deliver", short_help="Deliver secrets to the sinks that lack them.")
@@ -39,15 +38,19 @@ def command(
     from provisioner.cli.clock import SystemClock
     from provisioner.cli.outlets import outlets
     from provisioner.cli.output import complain, say
+    from provisioner.cli.records import records_of, warn_open
     from provisioner.cli.workspace import open_workspace
     from provisioner.handover import hand_over, probe
-    from provisioner.model import Address
 
     workspace = open_workspace(files, variables, var_files)
-    wanted = frozenset(map(Address.parse, addresses))
     store, ways, broken = workspace.store, outlets(workspace.settings), 0
     with store.lock("secret deliver", lock_timeout):
-        due = list(_due(store.read(), workspace.desired, wanted, again))
+        state = store.read()
+        chosen = records_of(state, addresses)
+        if addresses:
+            _check_sinks(chosen, workspace.desired)
+        warn_open(state, chosen)
+        due = list(_due(chosen, workspace.desired, again))
         probe((handover for _, handover in due), ways)
         for record, handover in due:
             handed = hand_over(record, handover, None, ways, store, SystemClock())
@@ -62,19 +65,25 @@ def command(
     return EXIT_UNFINISHED if broken else 0
 
 
+def _check_sinks(records: Iterable[AppRecord], desired: DesiredState) -> None:
+    """Who names an app wants it delivered."""
+    for record in records:
+        if not desired.sinks.get(record.address):
+            raise UsageError(
+                f"{record.address} has no sinks", "", "Name some in the manifest, under its `sinks`."
+            )
+
+
 def _due(
-    state: State, desired: DesiredState, wanted: frozenset[Address], again: bool
+    records: Iterable[AppRecord], desired: DesiredState, again: bool
 ) -> Iterator[tuple[AppRecord, Handover]]:
-    """The records with something to deliver. Raises UsageError where an address has no record or no sink."""
-    from provisioner.deliveries import undelivered
+    """The records with something to deliver."""
+    from provisioner.deliveries import as_marked, undelivered
     from provisioner.delivery import Handover
 
-    for address in sorted(wanted - state.records.keys()):
-        raise UsageError(f"{address} is not in the state", "", "`provisioner state list` shows what is.")
-    for address in sorted(wanted or state.records):
-        record, targets = state.records[address], desired.sinks.get(address, ())
-        if address in wanted and not targets:
-            raise UsageError(f"{address} has no sinks", "", "Name some in the manifest, under its `sinks`.")
-        due = targets if again else tuple(undelivered(record, targets))
+    for record in records:
+        targets = desired.sinks.get(record.address, ())
+        every = (as_marked(target, record) for target in targets)
+        due = tuple(every if again else undelivered(record, targets))
         if due:
-            yield record, Handover(targets, due, sink_only=desired.lifecycle(address).sink_only)
+            yield record, Handover(targets, due, sink_only=desired.lifecycle(record.address).sink_only)

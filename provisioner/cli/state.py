@@ -40,10 +40,12 @@ def show_record(
 ) -> None:
     """Show one recorded app. Its secret stays sealed; `secret get` opens it."""
     from provisioner.cli.output import say
-    from provisioner.cli.workspace import open_store, record_of
+    from provisioner.cli.records import records_of
+    from provisioner.cli.workspace import open_store
     from provisioner.render.state_text import record_text
 
-    say(record_text(record_of(address, open_store(folder, files, variables, var_files))), end="")
+    (record,) = records_of(open_store(folder, files, variables, var_files).read(), [address])
+    say(record_text(record), end="")
 
 
 @command.command("rm")
@@ -61,13 +63,14 @@ def remove_records(
     Where the manifest still has them, the next plan finds them there and shows how to import them.
     """
     from provisioner.cli.output import say
-    from provisioner.cli.records import refuse_open
-    from provisioner.cli.workspace import open_store, record_of
+    from provisioner.cli.records import records_of, refuse_open
+    from provisioner.cli.workspace import open_store
 
     store = open_store(folder, files, variables, var_files)
     with store.lock("state rm"):
-        records = [record_of(address, store) for address in dict.fromkeys(addresses)]
-        refuse_open(store.read(), [record.address for record in records])
+        state = store.read()
+        records = records_of(state, addresses)
+        refuse_open(state, [record.address for record in records])
         for record in records:
             store.delete_record(record.address)
             say(f"Removed {record.address} [id={record.app.id}]")
@@ -89,15 +92,15 @@ def move_record(
     from dataclasses import replace
 
     from provisioner.cli.output import say
-    from provisioner.cli.records import refuse_open
-    from provisioner.cli.workspace import open_store, record_of
+    from provisioner.cli.records import records_of, refuse_open
+    from provisioner.cli.workspace import open_store
     from provisioner.model import Address
 
     store = open_store(folder, files, variables, var_files)
     address = Address.parse(target)
     with store.lock("state mv"):
-        record = record_of(source, store)
         state = store.read()
+        (record,) = records_of(state, [source])
         refuse_open(state, (record.address, address))
         if address in state.records:
             raise UsageError(f"{address} is in the state already", "Nothing was moved.")

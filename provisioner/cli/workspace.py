@@ -16,10 +16,9 @@ from provisioner.endpoint import check_token, effective_base_url
 from provisioner.errors import UsageError
 from provisioner.files import read_input, reporting, shown
 from provisioner.manifest import Manifest, Source, VariableValues, load, variables_from
-from provisioner.model import Address, Secret
+from provisioner.model import Secret
 from provisioner.sealing import Identity, check_recipient
 from provisioner.settings import Settings, from_environment
-from provisioner.state import AppRecord
 from provisioner.stores.directory import DirectoryStore
 from provisioner.text import quote
 
@@ -106,15 +105,6 @@ def open_store(
             "Only the manifest's own state may be missing: it is made by the first apply.",
         )
     return DirectoryStore(path)
-
-
-def record_of(address: str, store: DirectoryStore) -> AppRecord:
-    """The record of an address as typed. Raises UsageError where the state has none."""
-    wanted = Address.parse(address)
-    record = store.read().records.get(wanted)
-    if record is None:
-        raise UsageError(f"{wanted} is not in the state", "", "`provisioner state list` shows what is.")
-    return record
 
 
 def base_url(workspace: Workspace) -> str:

@@ -1,0 +1,81 @@
+"""`secret deliver`: what the sinks lack, without a word to the API."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+MANIFEST = """version: 1
+sinks: {env: {type: command, command: [./take, "{key}"], timeout: 10s}}
+apps:
+  one: {redirect_uris: ['https://one.example/cb'], sinks: [env]}
+  two: {redirect_uris: ['https://two.example/cb']}
+"""
+TAKE = '#!/bin/sh\ncat > "taken.$1"\nexit "$(cat status)"\n'
+
+
+@pytest.fixture
+def undelivered(provisioner, sandbox):
+    """Two apps, one of which has a sink that broke in the apply."""
+    provisioner("init", "-f", "starter.yaml")
+    Path("apps.yaml").write_text(MANIFEST)
+    Path("take").write_text(TAKE)
+    Path("take").chmod(0o700)
+    Path("status").write_text("3")
+    assert provisioner("apply", "--auto-approve").status == 3
+    return sandbox
+
+
+def taken() -> str:
+    return str(json.loads(Path("taken.one").read_text())["CLIENT_SECRET"])
+
+
+def test_it_finishes_what_an_apply_could_not_deliver_and_does_not_ask_the_api(
+    provisioner, undelivered
+) -> None:
+    Path("status").write_text("0")
+    undelivered.calls.clear()
+    ran = provisioner("secret", "deliver")
+    assert ran.status == 0
+    assert ran.out.startswith("oauth_app.one: delivered to env: ")
+    assert taken() == next(app.client_secret for app in undelivered.world.apps() if app.name == "one")
+    assert not undelivered.calls
+    assert "No changes." in provisioner("plan").out
+
+
+def test_a_sink_that_is_still_broken_is_3_and_nothing_to_deliver_is_0(provisioner, undelivered) -> None:
+    ran = provisioner("secret", "deliver", "one")
+    assert ran.status == 3
+    assert "oauth_app.one: not delivered to env: " in ran.err
+    Path("status").write_text("0")
+    assert provisioner("secret", "deliver").status == 0
+    assert provisioner("secret", "deliver").out.startswith("Nothing to deliver")
+
+
+def test_again_delivers_whatever_the_receipts_say(provisioner, undelivered) -> None:
+    Path("status").write_text("0")
+    provisioner("secret", "deliver")
+    Path("taken.one").unlink()
+    assert provisioner("secret", "deliver", "--again").status == 0
+    assert taken()
+
+
+def test_again_after_a_move_keeps_the_mark_that_the_copy_has(provisioner, undelivered) -> None:
+    Path("status").write_text("0")
+    fixed = MANIFEST.replace(', "{key}"', ", one")
+    Path("apps.yaml").write_text(fixed)
+    provisioner("secret", "deliver")
+    provisioner("state", "mv", "one", "uno")
+    Path("apps.yaml").write_text(fixed.replace("  one: {", "  uno: {name: one, "))
+    assert provisioner("secret", "deliver", "--again", "uno").status == 0
+    record = json.loads(Path("state/apps/uno.json").read_text())
+    assert record["deliveries"]["env"]["address"] == "oauth_app.one"
+
+
+@pytest.mark.parametrize(("address", "words"), [("three", "is not in the state"), ("two", "has no sinks")])
+def test_an_address_that_cannot_be_meant_is_an_error(provisioner, undelivered, address, words) -> None:
+    ran = provisioner("secret", "deliver", address)
+    assert ran.status == 1
+    assert words in ran.err
