@@ -8,26 +8,27 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 from provisioner.errors import FileError, LockedError, StateError, UnfinishedError
-from provisioner.files import Files, Slot, locked, reporting, shown, tighten
-from provisioner.journal import (
-    framed,
-    frames,
-    operation_from,
-    operation_to,
-    sight_from,
-    sight_to,
-    step_from,
-    step_to,
-)
+from provisioner.files import Files, Slot, locked, reporting, tighten
+from provisioner.journal import framed, operation_to, sight_to, step_to
 from provisioner.model import KEY, Address
-from provisioner.operation import OpenOperation, Operation, Sight, Step
-from provisioner.state import AppRecord, Header, State, header_from, header_to, record_from, record_to
-from provisioner.text import escape, quote
+from provisioner.operation import Operation, Sight, Step
+from provisioner.state import AppRecord, Header, State, header_to, record_to
+from provisioner.stores.reading import (
+    APPS,
+    ENTRY,
+    ENTRY_NAME,
+    HEADER,
+    JOURNAL,
+    RECORD,
+    SIGHT,
+    open_operations_from,
+    state_from,
+)
+from provisioner.text import escape
 
 _FILE_LIMIT = 16 * 1024 * 1024
 _ENTRY_LIMIT = 4 * 1024 * 1024  # what is written must be readable again, in a record too
@@ -35,15 +36,13 @@ _SPARE = 64 * 1024  # for the recipients' stanzas and what the answer shows in c
 _SEALED_GROWTH = 2  # armor is 4/3 of the bytes, and a line break in 64
 _HEADER_OR_LOCK = re.compile(r"state\.json|\.lock")
 _RECORD = re.compile(rf"{KEY.pattern}\.json")
-_ENTRY = re.compile(r"op_[0-9a-z]{1,64}\.op")
 _SIGHT = re.compile(r"run_[0-9a-z]{1,64}\.sight")
-_JOURNAL = re.compile(f"{_ENTRY.pattern}|{_SIGHT.pattern}")
+_JOURNAL = re.compile(f"{ENTRY_NAME.pattern}|{_SIGHT.pattern}")
 _ATOMIC = rf"(?:state\.json|\.gitignore|{_RECORD.pattern}|{_SIGHT.pattern})\.[0-9a-f]{{8}}"
-_LEFTOVER = re.compile(rf"\.(?:{_ATOMIC}|{_ENTRY.pattern})\.tmp")
+_LEFTOVER = re.compile(rf"\.(?:{_ATOMIC}|{ENTRY_NAME.pattern})\.tmp")
 _IGNORED = (
     b"# What one machine alone needs; the records beside it are to be committed.\n.lock\n.journal/\n.*.tmp\n"
 )
-_FIRST_FRAMES = 2  # written together: the operation, and its first step
 _POLL = 0.1  # seconds between two tries for the lock
 
 
@@ -52,9 +51,9 @@ class DirectoryStore:
 
     def __init__(self, folder: Path, files: Files | None = None) -> None:
         self._folder = folder
-        self._apps = folder / "apps"
-        self._journal = folder / ".journal"
-        self._header = folder / "state.json"
+        self._apps = folder / APPS
+        self._journal = folder / JOURNAL
+        self._header = folder / HEADER
         self._files = files or Files()
 
     def read(self) -> State:
@@ -63,25 +62,7 @@ class DirectoryStore:
         The journal comes first: an operation is closed after its record is written, so a reader without the
         lock may see both, but never neither.
         """
-        open_operations = tuple(self._open_operations())
-        records = {record.address: record for record in self._records()}
-        if not os.path.lexists(self._header):
-            if records or open_operations:
-                raise StateError(
-                    f"The state cannot be trusted: {shown(self._header)} is missing",
-                    "There are records beside it, so this is not an empty state.",
-                    "Bring the file back from version control or a backup, then run `provisioner plan`.",
-                )
-            return State()
-        header = header_from(self._files.read(self._header, _FILE_LIMIT), str(self._header))
-        for entry in open_operations:
-            if entry.operation.lineage != header.lineage:
-                raise StateError(
-                    f"The state cannot be trusted: {shown(self._journal)}",
-                    f"Its entry {entry.operation.id} belongs to another lineage than {shown(self._header)}.",
-                    "One of the two was exchanged: bring back the one that belongs to the other.",
-                )
-        return State(header, MappingProxyType(records), open_operations)
+        return state_from(self._contents(), self._place)
 
     @contextlib.contextmanager
     def lock(self, operation: str, timeout: float = 0.0) -> Iterator[None]:
@@ -152,20 +133,18 @@ class DirectoryStore:
     def _entry(self, operation_id: str) -> Path:
         return self._journal / f"{operation_id}.op"
 
-    def _records(self) -> Iterator[AppRecord]:
-        for path, data in self._contents(self._apps, ".json"):
-            yield record_from(data, str(path), path.name.removesuffix(".json"))
+    def _contents(self) -> dict[str, bytes]:
+        """The files of the state: entries before the sights that they need, and both before the records."""
+        contents: dict[str, bytes] = {}
+        for folder, suffix in ((JOURNAL, ENTRY), (JOURNAL, SIGHT), (APPS, RECORD)):
+            contents.update(self._of_kind(folder, suffix))
+        if os.path.lexists(self._header):
+            contents[HEADER] = self._files.read(self._header, _FILE_LIMIT)
+        return contents
 
-    def _open_operations(self) -> Iterator[OpenOperation]:
-        entries = list(self._contents(self._journal, ".op"))  # first: a sight is written before its entries
-        contents = self._contents(self._journal, ".sight")
-        sights = {path.name: sight_from(data, str(path)) for path, data in contents}
-        for path, data in entries:
-            yield _open_operation(path, data, sights)
-
-    def _contents(self, folder: Path, suffix: str) -> Iterator[tuple[Path, bytes]]:
+    def _of_kind(self, folder: str, suffix: str) -> Iterator[tuple[str, bytes]]:
         """The files of one kind; one that a running apply takes away meanwhile is no error."""
-        for path in _listed(folder):
+        for path in _listed(self._folder / folder):
             if not path.name.endswith(suffix) or path.name.startswith("."):
                 continue
             try:
@@ -174,7 +153,10 @@ class DirectoryStore:
                 if os.path.lexists(path):
                     raise
                 continue
-            yield path, data
+            yield f"{folder}/{path.name}", data
+
+    def _place(self, path: str) -> str:
+        return str(self._folder / path)
 
     def _tidy(self) -> None:
         """Under the lock: settle what a killed run left on disk, and tighten what was checked out looser.
@@ -200,23 +182,25 @@ class DirectoryStore:
                     tighten(path)
         if not os.path.lexists(self._folder / ".gitignore"):
             self._files.write(self._folder / ".gitignore", _IGNORED)
-        self._forget_sights()
+        self.forget_sights()
 
     def _leave_tidy(self) -> None:
         """What was done is done: an error here is no reason to say that it was not."""
         try:
-            self._forget_sights()
+            self.forget_sights()
         except FileError as error:
             raise UnfinishedError(error.summary, error.detail, "What was done is recorded.") from None
 
-    def _forget_sights(self) -> None:
+    def forget_sights(self) -> None:
         """What a run saw is of use to its open operations alone."""
         inside = _listed(self._journal)
         sights = [path for path in inside if _SIGHT.fullmatch(path.name)]
         if not sights:
             return
         try:
-            needed = {f"{entry.operation.sight}.sight" for entry in self._open_operations()}
+            journal = {**dict(self._of_kind(JOURNAL, ENTRY)), **dict(self._of_kind(JOURNAL, SIGHT))}
+            open_operations = open_operations_from(journal, self._place)
+            needed = {f"{entry.operation.sight}{SIGHT}" for entry in open_operations}
         except (FileError, StateError):  # what cannot be read may need any of them
             return
         for path in sights:
@@ -247,31 +231,6 @@ class JournalEntry:
     def leave(self) -> None:
         """The operation stays open for the next run."""
         self._slot.close()
-
-
-def _open_operation(path: Path, data: bytes, sights: Mapping[str, Sight]) -> OpenOperation:
-    """An entry: its first frame is the operation, and the last whole one says how far it has come."""
-    if not _ENTRY.fullmatch(path.name):
-        raise StateError(
-            f"The journal has a file that is none of its entries: {shown(path)}",
-            "Only provisioner puts files there, under names that it gives itself.",
-            "Move it elsewhere if it is yours; bring its name back if it is an entry.",
-        )
-    whole = list(frames(data))
-    if len(whole) < _FIRST_FRAMES:
-        raise StateError(
-            f"The journal cannot be trusted: {shown(path)}",
-            "Its first frames are damaged, so what an earlier run asked for is not known.",
-            "Bring the file back from a backup; do not delete it before you know what it was for.",
-        )
-    operation = operation_from(whole[0], str(path))
-    if path.name != f"{operation.id}.op":
-        raise StateError(
-            f"The journal has an entry under another's name: {shown(path)}",
-            f"It says that it is {quote(operation.id, 80)}.",
-            "Give the file its name back.",
-        )
-    return OpenOperation(operation, step_from(whole[-1], str(path)), sights.get(f"{operation.sight}.sight"))
 
 
 def _listed(folder: Path) -> list[Path]:
