@@ -217,11 +217,17 @@ class ApplyResult:
 
     results: tuple[Result, ...]
     interrupted: bool = False
+    trouble: str = ""  # what went wrong once all of that was done
 
     @property
     def done(self) -> bool:
-        """Whether everything was done, and delivered."""
-        return all(result.status is Status.DONE and not result.problems for result in self.results)
+        """Whether everything was done, and delivered, and others can see that it was."""
+        return not self.trouble and not self.unfinished
+
+    @property
+    def unfinished(self) -> tuple[Result, ...]:
+        """What was not done, or not delivered."""
+        return tuple(item for item in self.results if item.status is not Status.DONE or item.problems)
 
     def having(self, status: Status) -> tuple[Result, ...]:
         """The results of one kind."""

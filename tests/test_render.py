@@ -86,6 +86,13 @@ def test_b64_a_hostile_message_or_name_of_the_server_stays_on_its_line(name: str
     assert len(ending(result).splitlines()) == 6
 
 
+def test_what_went_wrong_after_an_apply_is_told_beside_what_is_not_done() -> None:
+    failed = Result(Action(ActionKind.CREATE, ONE), Status.FAILED, "no")
+    result = ApplyResult((failed,), trouble="The branch is gone.")
+    assert ending(result).splitlines()[-1] == "Others do not see it yet: The branch is gone."
+    assert not ApplyResult((), trouble="The branch is gone.").done
+
+
 @pytest.mark.parametrize(
     ("counts", "line"),
     [

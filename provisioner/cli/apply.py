@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -24,13 +23,19 @@ from provisioner.cli.options import (
     parallelism_option,
     report_options,
 )
-from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_UNFINISHED, PlanError, UsageError
+from provisioner.errors import (
+    EXIT_ERROR,
+    EXIT_UNFINISHED,
+    PlanError,
+    ProvisionerError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from provisioner.cli.saving import Promised
     from provisioner.cli.workspace import Readers, Workspace
     from provisioner.consent import Consent
-    from provisioner.plan import Action, ApplyResult, Observed, Plan
+    from provisioner.plan import ApplyResult, Observed, Plan
     from provisioner.ports import OAuthAppsApi
     from provisioner.state import State
 
@@ -149,11 +154,21 @@ class Job:
         return prior, self.planner(prior, observed), observed, began
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What was planned, and what came of it."""
+
+    plan: Plan
+    result: ApplyResult
+
+
 def apply_approved(job: Job) -> int:
     """The lock first, so that there is one list call in all."""
     from provisioner.apply import settle
+    from provisioner.cli.approving import check_consent
+    from provisioner.plan import ApplyResult
 
-    with job.workspace.store.lock("apply", job.lock_timeout):
+    def work() -> Ended:
         prior, plan, observed, began = job.look()
         show(job, plan)
         if job.promised:
@@ -162,14 +177,18 @@ def apply_approved(job: Job) -> int:
             job.promised.check(content_of(plan, prior, job.workspace, job.readers, job.asked, job.destroy))
         if not plan.changes or plan.conflicts:
             settle(plan, job.workspace.store)
-            return nothing(job, plan)
-        check_consent(job, plan)
-        return run(job, prior, plan, observed, began)
+            return Ended(plan, ApplyResult(()))
+        check_consent(job.consent, plan, job.reports, saved=job.promised is not None)
+        return Ended(plan, run(job, prior, plan, observed, began))
+
+    return conclude(job, locked(job, work))
 
 
 def apply_asked(job: Job) -> int:
     """The prompt first, then the lock and the plan once more, which must still be the one shown."""
     from provisioner.apply import outdated, settle
+    from provisioner.cli.approving import confirmed
+    from provisioner.plan import ApplyResult
 
     _, plan, _, _ = job.look()
     show(job, plan)
@@ -177,10 +196,11 @@ def apply_asked(job: Job) -> int:
         if outdated(plan):
             with job.workspace.store.lock("apply", job.lock_timeout):
                 settle(job.look()[1], job.workspace.store)
-        return nothing(job, plan)
-    if not confirmed(job, plan):
+        return conclude(job, Ended(plan, ApplyResult(())))
+    if not confirmed(plan, destroy=job.destroy):
         return EXIT_ERROR
-    with job.workspace.store.lock("apply", job.lock_timeout):
+
+    def work() -> Ended:
         prior, again, observed, began = job.look()
         if again != plan:
             raise PlanError(
@@ -188,7 +208,24 @@ def apply_asked(job: Job) -> int:
                 "The API or the state changed while you were asked. Nothing was done.",
                 "Run `provisioner apply` again and look at the new plan.",
             )
-        return run(job, prior, plan, observed, began)
+        return Ended(plan, run(job, prior, plan, observed, began))
+
+    return conclude(job, locked(job, work))
+
+
+def locked(job: Job, work: Callable[[], Ended]) -> Ended:
+    """Do it under the state's lock. An error when that is given back takes nothing from what was done."""
+    from provisioner.handover import told
+
+    ended: Ended | None = None
+    try:
+        with job.workspace.store.lock("apply", job.lock_timeout):
+            ended = work()
+    except ProvisionerError as error:
+        if ended is None:
+            raise
+        return replace(ended, result=replace(ended.result, trouble=told(error)))
+    return ended
 
 
 def show(job: Job, plan: Plan) -> None:
@@ -198,80 +235,37 @@ def show(job: Job, plan: Plan) -> None:
     present(plan, job.readers.lines(), job.reports, job.workspace.settings, job.colour)
 
 
-def nothing(job: Job, plan: Plan) -> int:
-    """There is nothing to do, or nothing that may be done."""
-    from provisioner.cli.output import complain
-    from provisioner.plan import ApplyResult
+def conclude(job: Job, ended: Ended) -> int:
+    """Say how it ended, once others can see it: the exit status."""
+    from provisioner.cli.approving import exit_status, outlives
+    from provisioner.cli.clock import SystemClock
+    from provisioner.cli.output import complain, say
+    from provisioner.render.apply_text import ending
+    from provisioner.render.events import result_events
 
+    plan, result = ended.plan, ended.result
     if plan.conflicts:
         if not job.reports.as_json:
             complain("Nothing was applied.")
         return EXIT_ERROR
-    conclude(job, ApplyResult(()))
-    return 0
-
-
-def conclude(job: Job, result: ApplyResult) -> None:
-    """How it ended."""
-    from provisioner.cli.clock import SystemClock
-    from provisioner.cli.output import complain, say
-    from provisioner.render.apply_text import ending
-
     if job.reports.as_json:
-        from provisioner.render.events import result_events
-
         for event in result_events(result, SystemClock().now()):
             say(event)
     else:
         tell = say if result.done else complain
         tell("\n" + ending(result, job.destroy).rstrip())
+    if job.destroy and result.done and any(map(outlives, plan.actions)):
+        complain("Not everything is destroyed yet: what an earlier run left open came first. Run it again.")
+        return EXIT_UNFINISHED
+    return exit_status(result)
 
 
-def check_consent(job: Job, plan: Plan) -> None:
-    """With --auto-approve what destroys must have been agreed to by name."""
-    from provisioner.cli.output import say
-
-    missing = job.consent.missing(plan.actions)
-    if missing:
-        if not job.reports.as_json:
-            say("")
-        allows = " ".join(
-            f"--allow {action.shown_as.value}:{action.address.key}" for action in missing if action.shown_as
-        )
-        raise PlanError(
-            f"{len(missing)} of these changes need consent, and nobody gave it",
-            "Where nobody is asked, nothing is destroyed or rotated that was not allowed by name.",
-            f"If the plan is right, {'make and save it' if job.promised else 'run it'} again with: {allows}",
-        )
-
-
-def confirmed(job: Job, plan: Plan) -> bool:
-    """Ask; only the literal yes will do."""
-    from provisioner.cli.output import say
-    from provisioner.plan import ActionKind
-
-    destroyed = [str(action.address) for action in plan.actions if action.destroys]
-    rotated = [str(action.address) for action in plan.actions if action.shown_as is ActionKind.ROTATE]
-    say("\nDo you really want to destroy all of them?" if job.destroy else "\nDo you want to do this?")
-    if destroyed:
-        say(f"  The client ids and tokens of {', '.join(destroyed)} stop working, for good.")
-    if rotated:
-        say(f"  The present secrets of {', '.join(rotated)} stop working at once.")
-    say("  Only 'yes' will be accepted to approve.\n\n  Enter a value: ", end="")
-    if sys.stdin is not None and sys.stdin.readline().strip() == "yes":
-        say("")
-        return True
-    say("\nApply cancelled. Nothing was done.")
-    return False
-
-
-def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) -> int:
-    """Under the lock: do it, and say how it ended. From here on a signal lets nothing new start."""
+def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) -> ApplyResult:
+    """Under the lock: do it. From here on a signal lets nothing new start."""
     from provisioner.apply import Approved, Ports, apply, settle
     from provisioner.cli.clock import SystemClock
     from provisioner.cli.interrupt import stopping
     from provisioner.cli.outlets import outlets
-    from provisioner.cli.output import complain
     from provisioner.cli.planning import pinned, rules
     from provisioner.cli.progress import reporting, streaming
     from provisioner.sealing import Sealer
@@ -284,24 +278,4 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
     with stopping(job.stop), telling as report:
         result = apply(approved, ports, job.parallelism, report, job.stop)
         settle(plan, store)
-    conclude(job, result)
-    if job.destroy and result.done and any(map(outlives, plan.actions)):
-        complain("Not everything is destroyed yet: what an earlier run left open came first. Run it again.")
-        return EXIT_UNFINISHED
-    return exit_status(result)
-
-
-def outlives(action: Action) -> bool:
-    """Whether an open operation was finished that leaves an app behind."""
-    from provisioner.plan import ActionKind
-
-    return action.kind is ActionKind.RESUME and action.like in (ActionKind.CREATE, ActionKind.ROTATE)
-
-
-def exit_status(result: ApplyResult) -> int:
-    """0, 3 where something is left undone, 130 where that is because of an interrupt and nothing is open."""
-    from provisioner.plan import Status
-
-    if result.done:
-        return 0
-    return EXIT_INTERRUPTED if result.interrupted and not result.having(Status.OPEN) else EXIT_UNFINISHED
+    return result

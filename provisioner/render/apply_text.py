@@ -46,11 +46,13 @@ def ending(result: ApplyResult, destroy: bool = False) -> str:
     counts = result.counts
     imported = f"{counts.imported} imported, " if counts.imported else ""
     done = f"{imported}{counts.add} added, {counts.change} changed, {counts.destroy} destroyed."
-    undone = [item for item in result.results if item.status is not Status.DONE or item.problems]
-    if not undone and destroy:
+    undone = result.unfinished
+    if result.done and destroy:
         return f"Destroy complete! Resources: {counts.destroy} destroyed.\n"
-    if not undone:
+    if result.done:
         return f"Apply complete! Resources: {done}\n"
+    if not undone:
+        return f"Error: What was done is not where others see it\n\nResources: {done} {result.trouble}\n"
     broken = "Interrupted before everything was done" if result.interrupted else "Not everything was done"
     lines = [
         f"Error: {broken}",
@@ -64,6 +66,8 @@ def ending(result: ApplyResult, destroy: bool = False) -> str:
         lines.append(
             "A secret that was not delivered is sealed in the state: delivering it takes an identity."
         )
+    if result.trouble:
+        lines.append(f"Others do not see it yet: {result.trouble}")
     return "\n".join(lines) + "\n"
 
 

@@ -63,9 +63,10 @@ def apply_event(event: Event, seconds: float, time: str) -> str:
 
 def result_events(result: ApplyResult, time: str) -> Iterator[str]:
     """How an apply ended."""
-    for item in result.results:
-        if item.status is not Status.DONE or item.problems:
-            yield _undone(item, time)
+    for item in result.unfinished:
+        yield _undone(item, time)
+    if result.trouble:
+        yield error_event("What was done is not where others see it", result.trouble, "", time)
     yield summary_event(counted(result.counts), "apply", time)
 
 
