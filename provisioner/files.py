@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 
@@ -156,6 +156,20 @@ def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
                 write_all(fd, data, 0)
                 os.fsync(fd)
             Files().sync_folder(path.parent)
+
+
+def fill(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write many files below `folder`, by their paths in it: on the disk when this returns, but not whole
+    or not at all. For what can be had again."""
+    for name, data in contents.items():
+        path = folder / name
+        with reporting("write", path):
+            path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            fd = os.open(path, _CREATE, FILE_MODE)
+            with _closing(fd):
+                write_all(fd, data, 0)
+    os.sync()
 
 
 def work_in(folder: str) -> None:

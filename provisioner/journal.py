@@ -36,6 +36,11 @@ def frames(data: bytes) -> Iterator[bytes]:
         offset += _FRAME.size + length
 
 
+def filled(data: bytes) -> bytes:
+    """An entry without the room behind its last whole frame."""
+    return data[: sum(_FRAME.size + len(payload) for payload in frames(data))]
+
+
 def operation_to(operation: Operation) -> bytes:
     """An entry's first frame."""
     fields = asdict(operation) | {"kind": operation.kind.value, "address": operation.address.key}

@@ -11,6 +11,19 @@ from provisioner.model import Secret
 
 VARIABLE_PREFIX = "PROVISIONER_VAR_"
 
+# What opens the API and every secret: no program that we start has a use for it.
+OURS = frozenset(
+    {
+        "METEROID_API_KEY",
+        "METEROID_API_KEY_FILE",
+        "PROVISIONER_AGE_KEY_FILE",
+        "SOPS_AGE_KEY",
+        "SOPS_AGE_KEY_CMD",
+        "SOPS_AGE_KEY_FILE",
+        "SOPS_AGE_SSH_PRIVATE_KEY_FILE",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

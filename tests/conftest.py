@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,3 +83,25 @@ def tool() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture
+def clone(tmp_path: Path, tool: Callable[[str], str]) -> Callable[..., Path]:
+    """Clone the one repository that all clones of a test push to, as fresh runners do."""
+    git, origin = tool("git"), tmp_path / "origin.git"
+
+    def run(*arguments: object) -> None:
+        subprocess.run([git, "-c", "init.defaultBranch=main", *map(str, arguments)], check=True, timeout=60)
+
+    def make(name: str, *options: str) -> Path:
+        folder = tmp_path / name
+        if not origin.exists():
+            run("init", "--quiet", "--bare", origin)
+            run("init", "--quiet", tmp_path / "first")
+            first = ["-C", tmp_path / "first", "-c", "user.name=first", "-c", "user.email=first@localhost"]
+            run(*first, "commit", "--quiet", "--allow-empty", "--message=first")
+            run(*first, "push", "--quiet", origin, "HEAD:refs/heads/main")
+        run("clone", "--quiet", *options, f"file://{origin}", folder)
+        return folder
+
+    return make

@@ -70,7 +70,7 @@ TABLE = {
     "meteroid": "model reply endpoint",
     "sealing": "model",
     "files": "",
-    "stores": "model state operation files journal",
+    "stores": "model state operation files journal ports",
     "sinks": "model files delivery ports sealing duration endpoint",
     "settings": "model endpoint",
     "sandbox": "",

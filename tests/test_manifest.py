@@ -1620,3 +1620,29 @@ def test_the_policy_of_one_file_holds_for_the_apps_of_another() -> None:
     with pytest.raises(ManifestError) as caught:
         load([apps, policy, defaults], {}, None)
     assert "require_protect" not in caught.value.detail
+
+
+# The state as a branch
+
+
+def test_a_state_in_git_has_a_remote_a_branch_and_a_lease() -> None:
+    git = load_text((CASES / "good-state-in-git.yaml").read_text()).state.git
+    assert git is not None
+    assert (git.remote, git.branch, git.lease) == ("upstream", "teams/payments", timedelta(minutes=5))
+    plain = load_text("version: 1\nstate: {git: {}}\napps: {}\n").state.git
+    assert plain is not None
+    assert (plain.remote, plain.branch, plain.lease) == ("origin", "provisioner-state", timedelta(minutes=10))
+    assert load_text("version: 1\nstate: {path: x}\napps: {}\n").state.git is None
+
+
+@pytest.mark.parametrize(
+    "branch", ["", "/a", "a/", "a//b", "a b", "-a", "a.lock", "a.", "a..b", "a/.b", "ä", "@{-1}"]
+)
+def test_what_git_would_not_take_for_a_branch_is_refused(branch: str) -> None:
+    text = f'version: 1\nstate: {{git: {{branch: "{branch}"}}}}\napps: {{}}\n'
+    assert only(text).path == "state.git.branch"
+
+
+def test_an_address_in_the_place_of_a_remote_is_not_shown() -> None:
+    faults = faults_of((CASES / "state-in-git-and-wrong.yaml").read_bytes())
+    assert "canary" not in "".join(fault.render() for fault in faults)

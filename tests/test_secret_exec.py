@@ -21,7 +21,7 @@ from provisioner.envelope import Label, pack
 from provisioner.errors import UsageError
 from provisioner.model import KEY, Address, App, Secret
 from provisioner.sealing import Sealer, generate_identity
-from provisioner.settings import from_environment
+from provisioner.settings import OURS, from_environment
 from provisioner.state import AppRecord, Header, SealedSecret
 from provisioner.stores.directory import DirectoryStore
 
@@ -112,17 +112,17 @@ def test_the_program_has_the_pair_in_its_environment_and_takes_our_place(canarie
 def test_the_rest_of_the_environment_is_passed_on_but_for_what_opens_other_secrets(
     canaries: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = dict.fromkeys(secret_exec.OURS - {"PROVISIONER_AGE_KEY_FILE", "SOPS_AGE_KEY"}, "opens things")
+    ours = dict.fromkeys(OURS - {"PROVISIONER_AGE_KEY_FILE", "SOPS_AGE_KEY"}, "opens things")
     others = {"VAULT_TOKEN": "theirs", "CLIENT_SECRET": "stale", "PROVISIONER_VAR_x": "1", "ODD": "\udcff"}
     for name, value in (ours | others).items():
         if name != "SOPS_AGE_KEY_FILE":
             monkeypatch.setenv(name, value)
     before = dict(os.environ)
     seen = json.loads(run("portal", "--", sys.executable, "-c", SHOW).stdout)["env"]
-    expected = {name: value for name, value in before.items() if name not in secret_exec.OURS}
+    expected = {name: value for name, value in before.items() if name not in OURS}
     expected |= {"CLIENT_ID": "cid_portal", "CLIENT_SECRET": canaries["portal"]}
     assert {name: seen.get(name) for name in expected} == expected
-    assert not seen.keys() & secret_exec.OURS
+    assert not seen.keys() & OURS
     assert PRIVATE.reveal().decode() not in str(seen)
     kept = json.loads(run("--keep-env", "portal", "--", sys.executable, "-c", SHOW).stdout)["env"]
     assert {name: kept.get(name) for name in before} == before | {"CLIENT_SECRET": canaries["portal"]}
@@ -130,7 +130,7 @@ def test_the_rest_of_the_environment_is_passed_on_but_for_what_opens_other_secre
 
 def test_every_variable_that_opens_something_here_is_kept_from_the_program() -> None:
     """What settings take for a secret or for a file with one; a new one must be added to OURS."""
-    for name in secret_exec.OURS:
+    for name in OURS:
         assert name.startswith(("METEROID_API_KEY", "PROVISIONER_AGE_KEY", "SOPS_AGE_"))
     for name in (
         "METEROID_API_KEY",
@@ -140,7 +140,7 @@ def test_every_variable_that_opens_something_here_is_kept_from_the_program() -> 
     ):
         found = from_environment({name: "x"})
         assert found.api_key or found.api_key_file or found.identity_file
-        assert name in secret_exec.OURS
+        assert name in OURS
     assert from_environment({"SOPS_AGE_KEY": "x"}).identity_text == Secret(b"x")
 
 

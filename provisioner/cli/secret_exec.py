@@ -20,18 +20,6 @@ if TYPE_CHECKING:
     from provisioner.state import AppRecord
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # POSIX.1-2017 XBD 3.231: what a shell can expand
-# What opens the API and every other secret: the program that gets one app's pair has no use for it.
-OURS = frozenset(
-    {
-        "METEROID_API_KEY",
-        "METEROID_API_KEY_FILE",
-        "PROVISIONER_AGE_KEY_FILE",
-        "SOPS_AGE_KEY",
-        "SOPS_AGE_KEY_CMD",
-        "SOPS_AGE_KEY_FILE",
-        "SOPS_AGE_SSH_PRIVATE_KEY_FILE",
-    }
-)
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # and a program that is started would inherit it
 
 
@@ -101,7 +89,7 @@ def command(
     from provisioner.cli.records import records_of, warn_open
     from provisioner.cli.workspace import open_store
     from provisioner.custody import client_secret, naming
-    from provisioner.settings import environment, from_environment
+    from provisioner.settings import OURS, environment, from_environment
 
     if not program:
         raise UsageError(

@@ -15,8 +15,8 @@ from provisioner.text import escape
 if TYPE_CHECKING:
     from provisioner.cli.workspace import Readers
     from provisioner.delivery import Receipt
+    from provisioner.ports import StateStore
     from provisioner.state import AppRecord, SealedSecret
-    from provisioner.stores.directory import DirectoryStore
 
 _HEAD = ("ADDRESS", "HINT", "AGE", "ORIGIN", "STATUS", "READERS", "DELIVERED TO")
 _NOTHING = "-"
@@ -54,7 +54,7 @@ def command(
 
 def _look(
     files: Sequence[str], variables: Sequence[str], var_files: Sequence[str], folder: str | None
-) -> tuple[DirectoryStore, Readers | None]:
+) -> tuple[StateStore, Readers | None]:
     """The state, and who should be able to read it, where that is said anywhere."""
     from provisioner.cli.workspace import open_store, open_workspace, readers
 

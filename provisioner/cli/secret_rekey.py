@@ -15,10 +15,10 @@ from provisioner.text import escape
 
 if TYPE_CHECKING:
     from provisioner.cli.workspace import Readers, Workspace
+    from provisioner.ports import StateStore
     from provisioner.rekeying import Opened
     from provisioner.sealing import Identity, Sealer
     from provisioner.state import AppRecord, State
-    from provisioner.stores.directory import DirectoryStore
 
 
 @click.command("rekey", short_help="Seal held secrets anew to the present recipients.")
@@ -143,7 +143,7 @@ def _still(before: State, now: State) -> None:
         )
 
 
-def _write(opened: Sequence[Opened], sealer: Sealer, store: DirectoryStore) -> None:
+def _write(opened: Sequence[Opened], sealer: Sealer, store: StateStore) -> None:
     """Raises UnfinishedError where some are written and another cannot be."""
     from provisioner.cli.output import say
     from provisioner.rekeying import seal_anew

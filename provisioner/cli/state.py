@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from provisioner.cli.options import state_options
+from provisioner.cli.options import manifest_options, state_options
 from provisioner.errors import UsageError
 
 
@@ -73,7 +73,8 @@ def remove_records(
         refuse_open(state, [record.address for record in records])
         for record in records:
             store.delete_record(record.address)
-            say(f"Removed {record.address} [id={record.app.id}]")
+    for record in records:
+        say(f"Removed {record.address} [id={record.app.id}]")
 
 
 @command.command("mv")
@@ -107,3 +108,28 @@ def move_record(
         store.write_record(replace(record, address=address))
         store.delete_record(record.address)
     say(f"Moved {record.address} to {address}")
+
+
+@command.command("unlock")
+@manifest_options
+@click.argument("lock_id", required=False, metavar="[ID]")
+def unlock(
+    files: Sequence[str], variables: Sequence[str], var_files: Sequence[str], lock_id: str | None
+) -> None:
+    """Break the lock ID of a state in git, which a run that died has left. The refused command says the ID.
+
+    Only when that run is dead: one that is alive stops at its next step, and leaves it to others to go on.
+    A state in a folder has no such lock: it ends with its run.
+    """
+    from provisioner.cli.output import say
+    from provisioner.cli.workspace import open_workspace
+    from provisioner.stores.git import GitStore
+
+    store = open_workspace(files, variables, var_files).store
+    if not isinstance(store, GitStore):
+        raise UsageError(
+            "The state is a folder, whose lock ends with the run that holds it",
+            "There is nothing to break.",
+            "Where a command says that the state is locked, the run that it names is alive.",
+        )
+    say(f"Unlocked: {store.unlock(lock_id)}")

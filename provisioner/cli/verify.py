@@ -12,8 +12,8 @@ from provisioner.cli.options import manifest_options
 from provisioner.errors import EXIT_ERROR, LockedError
 
 if TYPE_CHECKING:
+    from provisioner.ports import StateStore
     from provisioner.state import AppRecord
-    from provisioner.stores.directory import DirectoryStore
 
 
 @click.command()
@@ -55,7 +55,7 @@ def command(
     return 0 if not state.open and all(item.verdict.good for item in verified) else EXIT_ERROR
 
 
-def _confirm(store: DirectoryStore, records: Iterable[AppRecord]) -> None:
+def _confirm(store: StateStore, records: Iterable[AppRecord]) -> None:
     """Let the records say that their secrets were tried; another run's changes are left alone."""
     from provisioner.cli.output import complain
 

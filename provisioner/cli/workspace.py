@@ -18,12 +18,13 @@ from provisioner.files import read_input, reporting, shown
 from provisioner.manifest import Manifest, Source, VariableValues, load, variables_from
 from provisioner.model import Secret
 from provisioner.sealing import Identity, check_recipient
-from provisioner.settings import Settings, from_environment
+from provisioner.settings import OURS, Settings, environment, from_environment
 from provisioner.stores.directory import DirectoryStore
 from provisioner.text import quote
 
 if TYPE_CHECKING:
     from provisioner.meteroid import MeteroidApi
+    from provisioner.ports import StateStore
 
 MANIFEST_LIMIT = 64 * 1024 * 1024
 DEFAULT_FILES = ("apps.yaml", "apps")
@@ -37,7 +38,7 @@ class Workspace:
     settings: Settings
     manifest: Manifest
     desired: DesiredState
-    store: DirectoryStore
+    store: StateStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Se
     desired = resolve(manifest)
     for fault in (*manifest.warnings, *desired.warnings):
         complain(f"Warning: {fault.render()}")
-    return Workspace(settings, manifest, desired, DirectoryStore(state_folder(manifest)))
+    return Workspace(settings, manifest, desired, store_of(manifest))
 
 
 def open_what_there_is(
@@ -82,17 +83,27 @@ def open_what_there_is(
     start_log(settings)
     nothing = Source(str(paths[0]) if paths else DEFAULT_FILES[0], b"version: 1\napps: {}\n")
     manifest = load([nothing], _variable_values(settings, variables, var_files), check_recipient)
-    return Workspace(settings, manifest, resolve(manifest), DirectoryStore(state_folder(manifest))), []
+    return Workspace(settings, manifest, resolve(manifest), store_of(manifest)), []
 
 
-def state_folder(manifest: Manifest) -> Path:
-    """Where the state lives: relative to the file that says so, else beside the manifest."""
-    return Path(manifest.state.stated_in).parent / manifest.state.path
+def store_of(manifest: Manifest) -> StateStore:
+    """Where the state lives, relative to the file that says so: a folder, or a branch of its repository."""
+    state = manifest.state
+    beside = Path(state.stated_in).parent
+    if state.git is None:
+        return DirectoryStore(beside / state.path)
+    from provisioner.stores.branch import Branch
+    from provisioner.stores.git import GitStore
+    from provisioner.stores.git_command import Git
+
+    passed_on = {name: value for name, value in environment().items() if name not in OURS}
+    branch = Branch(Git(beside, passed_on), state.git.remote, state.git.branch)
+    return GitStore(branch, state.git.lease.total_seconds(), complain)
 
 
 def open_store(
     folder: str | None, files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]
-) -> DirectoryStore:
+) -> StateStore:
     """The state alone, for commands that need no manifest when --state says where it is."""
     if folder is None:
         return open_workspace(files, variables, var_files).store

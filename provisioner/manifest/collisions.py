@@ -25,7 +25,7 @@ class _Reserved:
     def __init__(self, documents: list[Document]) -> None:
         stating = next((document for document in documents if "state" in document.root), documents[0])
         stated = stating.root.get("state", Map())
-        path = stated.get("path", DEFAULT_STATE) if isinstance(stated, Map) else None
+        path = stated.get("path", DEFAULT_STATE) if isinstance(stated, Map) and "git" not in stated else None
         folder = str(PurePath(stating.name).parent)
         self.files = {whereabouts("", document.name) for document in documents}
         self.state = PurePosixPath(whereabouts(folder, path)) if isinstance(path, str) else None

@@ -46,11 +46,27 @@ class Provider(Part):
     )
 
 
+class Git(Part):
+    """A branch that holds nothing but the state, for runners that have no disk of their own."""
+
+    remote: str = Field(
+        default="origin", description="The remote of the repository that the manifest is in, by its name."
+    )
+    branch: str = Field(default="provisioner-state", description="The branch; the first apply makes it.")
+    lease: Duration = Field(
+        default="10m",
+        description="How long the lock of a dead run keeps others out; a run that is alive renews it.",
+    )
+
+
 class State(Part):
     """Where it is recorded what exists, and who may read the secrets in it."""
 
     path: str = Field(
         default_factory=str, min_length=1, description="A folder, relative to the file that states it."
+    )
+    git: Git = Field(
+        default_factory=Git, description="Instead of a folder: a branch of the repository. {} is a git state."
     )
     recipients: list[str] = Field(
         default_factory=list,

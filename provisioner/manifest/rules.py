@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
@@ -22,6 +23,23 @@ _HOME = Problem(
 _NO_TIME = Problem(
     "A secret cannot be rotated after no time at all.", "Write how old it may grow, or remove the key."
 )
+SHORTEST_LEASE = timedelta(seconds=30)
+_REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+_NO_REMOTE = Problem(
+    "This is not the name of a remote.",
+    "Write its name, as `git remote` lists it. A URL, which may hold a password, belongs to git itself.",
+    secret=True,
+)
+_NO_BRANCH = Problem("This is no name for a branch.", "Write letters, digits, dots, dashes and slashes.")
+_SHORT_LEASE = Problem(
+    "A run that is alive must have time to renew its lease: it takes 30 seconds at least.",
+    "Write 10m, or remove the key.",
+)
+_TWO_PLACES = Problem(
+    "The state is either a folder or a branch.",
+    "Remove path, or remove git.",
+)
 _UNPRINTABLE = Problem("A path holds no control or invisible character.", "Remove it.")
 
 
@@ -32,6 +50,7 @@ def leaf_faults(document: Document, check_recipient: CheckRecipient | None) -> I
             yield document.key_fault(("variables", variable), problem)
     state, defaults = document.section("state"), document.section("defaults")
     yield from value_faults(document, ("state", "path"), state.get("path"), path_problems)
+    yield from _git(document, state)
     recipients = state.get("recipients")
     yield from set_faults(document, ("state", "recipients"), recipients, recipient_check(check_recipient))
     yield from set_faults(document, ("defaults", "scopes"), defaults.get("scopes"), scope.check)
@@ -40,6 +59,32 @@ def leaf_faults(document: Document, check_recipient: CheckRecipient | None) -> I
     for key, app in document.section("apps").items():
         if isinstance(app, Map):
             yield from _app(document, ("apps", key), app)
+
+
+def _git(document: Document, state: Map) -> Iterator[Fault]:
+    git = state.get("git")
+    if not isinstance(git, Map):
+        return
+    if "path" in state:
+        yield document.key_fault(("state", "path"), _TWO_PLACES)
+    yield from value_faults(document, ("state", "git", "remote"), git.get("remote"), _remote)
+    yield from value_faults(document, ("state", "git", "branch"), git.get("branch"), _branch)
+    yield from value_faults(document, ("state", "git", "lease"), git.get("lease"), _lease)
+
+
+def _remote(text: str) -> Iterator[Problem]:
+    if not _REMOTE.fullmatch(text):
+        yield _NO_REMOTE
+
+
+def _branch(text: str) -> Iterator[Problem]:
+    if not _BRANCH.fullmatch(text) or ".." in text or text.endswith((".lock", ".")):
+        yield _NO_BRANCH
+
+
+def _lease(text: str) -> Iterator[Problem]:
+    if (duration(text) or SHORTEST_LEASE) < SHORTEST_LEASE:
+        yield _SHORT_LEASE
 
 
 def recipient_check(check_recipient: CheckRecipient | None) -> Check:

@@ -12,6 +12,7 @@ from provisioner.manifest.document import (
     VERSION,
     App,
     Defaults,
+    Git,
     Import,
     Move,
     Policy,
@@ -126,6 +127,8 @@ def _model_of(loc: Loc) -> type[BaseModel]:
     section = str(loc[0])
     if section == "sinks":
         return Keys if loc[3:] else TYPES[str(loc[2])]
+    if section == "state":
+        return Git if len(loc) > 1 else State
     return _SECTIONS[section] if len(loc) == 1 else _ENTRIES[section]
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from provisioner import name
 from provisioner.duration import duration
 from provisioner.errors import Problem
-from provisioner.manifest.document import App, Root
+from provisioner.manifest.document import App, Root, State
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
 from provisioner.manifest.policy import policy_faults
 from provisioner.manifest.sinks import declared
@@ -18,6 +18,7 @@ from provisioner.manifest.tree import Document, Map, place_of
 from provisioner.manifest.values import (
     DEFAULT_STATE,
     DeclaredApp,
+    GitSettings,
     Manifest,
     PolicySettings,
     ProviderSettings,
@@ -85,6 +86,15 @@ def _names(documents: list[Document]) -> Iterator[Fault]:
                     yield fault_at(_name_place(document, key), ("apps", key, "name"), problem, text)
 
 
+def _state(document: Document, state: State) -> StateSettings:
+    """A folder, or a branch where `git` is stated."""
+    git = None
+    if "git" in document.section("state"):
+        lease = duration(state.git.lease) or timedelta()
+        git = GitSettings(state.git.remote, state.git.branch, lease)
+    return StateSettings(state.path or DEFAULT_STATE, document.name, tuple(state.recipients), git)
+
+
 def _name_place(document: Document, key: str) -> Place:
     """Where an app's name stands: by itself, or as its key."""
     apps = document.section("apps")
@@ -100,13 +110,13 @@ def joined(
     first = documents[0], roots[0]
     stated = {key: pair for pair in zip(documents, roots, strict=True) for key in pair[0].root}
     provider = stated.get("provider", first)[1].provider
-    state_file, state = stated.get("state", first)[0].name, stated.get("state", first)[1].state
+    state_document, state = stated.get("state", first)[0], stated.get("state", first)[1].state
     recovery = stated.get("recovery", first)[1].recovery
     policy = stated.get("policy", first)[1].policy
     defaults = stated.get("defaults", first)[1].defaults
     return Manifest(
         provider=ProviderSettings(provider.type, provider.base_url or None, provider.organization_id or None),
-        state=StateSettings(state.path or DEFAULT_STATE, state_file, tuple(state.recipients)),
+        state=_state(state_document, state),
         recovery=RecoverySettings(recovery.mode == "auto", duration(recovery.settle) or timedelta()),
         policy=PolicySettings(frozenset(policy.allow), policy.max_deletes),
         default_scopes=None if defaults.scopes is None else tuple(defaults.scopes),

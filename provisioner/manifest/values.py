@@ -23,12 +23,25 @@ class ProviderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GitSettings:
+    """The branch of the state, and how long the lock of a dead run counts."""
+
+    remote: str
+    branch: str
+    lease: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class StateSettings:
-    """The folder of the state, relative to the file `stated_in`, and who may read the secrets in it."""
+    """The folder of the state, relative to the file `stated_in`, and who may read the secrets in it.
+
+    With `git` it is a branch of the repository that `stated_in` is in, and `path` does not count.
+    """
 
     path: str
     stated_in: str
     recipients: tuple[str, ...] = ()  # none: not stated
+    git: GitSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class DirectoryStore:
         The journal comes first: an operation is closed after its record is written, so a reader without the
         lock may see both, but never neither.
         """
-        return state_from(self._contents(), self._place)
+        return state_from(self.contents(), self._place)
 
     @contextlib.contextmanager
     def lock(self, operation: str, timeout: float = 0.0) -> Iterator[None]:
@@ -133,7 +133,7 @@ class DirectoryStore:
     def _entry(self, operation_id: str) -> Path:
         return self._journal / f"{operation_id}.op"
 
-    def _contents(self) -> dict[str, bytes]:
+    def contents(self) -> dict[str, bytes]:
         """The files of the state: entries before the sights that they need, and both before the records."""
         contents: dict[str, bytes] = {}
         for folder, suffix in ((JOURNAL, ENTRY), (JOURNAL, SIGHT), (APPS, RECORD)):
