@@ -23,6 +23,16 @@ def dump(document: Mapping[str, Any]) -> bytes:
     return text.encode() + b"\n"
 
 
+def packed(document: Mapping[str, Any]) -> bytes:
+    """The same on one line, for what people do not read: several times faster to make."""
+    return json.dumps(document, sort_keys=True).encode() + b"\n"
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by their names, none of them copied."""
+    return {name: getattr(value, name) for name in value.__match_args__}
+
+
 def load(
     data: bytes, where: str, fields: set[str], optional: Collection[str] = frozenset()
 ) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from provisioner import documents
@@ -43,8 +42,14 @@ def filled(data: bytes) -> bytes:
 
 def operation_to(operation: Operation) -> bytes:
     """An entry's first frame."""
-    fields = asdict(operation) | {"kind": operation.kind.value, "address": operation.address.key}
-    return documents.dump({"format": FORMAT, **fields})
+    spec, app = operation.spec, operation.app
+    fields = documents.fields(operation) | {
+        "kind": operation.kind.value,
+        "address": operation.address.key,
+        "spec": None if spec is None else documents.fields(spec),
+        "app": None if app is None else documents.fields(app),
+    }
+    return documents.packed({"format": FORMAT, **fields})
 
 
 def operation_from(data: bytes, where: str) -> Operation:
@@ -72,7 +77,8 @@ def operation_from(data: bytes, where: str) -> Operation:
 
 def step_to(step: Step) -> bytes:
     """An entry's later frames."""
-    return documents.dump(asdict(step) | {"phase": step.phase.value})
+    answer = None if step.answer is None else documents.fields(step.answer)
+    return documents.packed(documents.fields(step) | {"phase": step.phase.value, "answer": answer})
 
 
 def step_from(data: bytes, where: str) -> Step:

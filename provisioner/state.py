@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -88,14 +88,21 @@ def record_to(record: AppRecord) -> bytes:
 
     `protect`, `deliveries` and the recipients stand only where they say something.
     """
-    secret = None if record.secret is None else asdict(record.secret)
+    secret = None if record.secret is None else documents.fields(record.secret)
     if secret is not None and secret["recipients"] is None:
         del secret["recipients"]
-    fields = {"format": FORMAT, "key": record.address.key, "object": asdict(record.app), "secret": secret}
+    fields = {
+        "format": FORMAT,
+        "key": record.address.key,
+        "object": documents.fields(record.app),
+        "secret": secret,
+    }
     if record.protect:
         fields["protect"] = True
     if record.deliveries:
-        fields["deliveries"] = {name: asdict(receipt) for name, receipt in record.deliveries.items()}
+        fields["deliveries"] = {
+            name: documents.fields(receipt) for name, receipt in record.deliveries.items()
+        }
     return documents.dump(fields)
 
 

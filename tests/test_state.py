@@ -130,12 +130,13 @@ def test_every_golden_file_belongs_to_a_document() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_golden_file_has_sorted_keys_and_one_value_a_line(name: str) -> None:
+def test_a_golden_file_has_sorted_keys_and_one_value_a_line_where_people_read_it(name: str) -> None:
     text = golden(name).decode()
-    keys = [line.split('"')[1] for line in text.splitlines() if line.startswith('  "')]
+    keys = list(json.loads(text))
     assert keys == sorted(keys)
     assert text.endswith("}\n")
-    assert all(line.count('": ') <= 1 for line in text.splitlines())
+    frame = name.startswith(("operation", "step"))  # in the journal, between lengths and checksums
+    assert text.count("\n") == 1 if frame else all(line.count('": ') <= 1 for line in text.splitlines())
 
 
 def test_before_the_first_apply_the_state_is_empty_and_cannot_be_changed() -> None:
@@ -210,15 +211,10 @@ def extra_lines() -> Damages:
     for name in EVERY_KIND:
         for line, check in lines.items():
             wanted = check.replace("it has the", "a step in it has the") if name == "step" else check
-            yield name, golden(name).replace(b"{\n", b"{\n  %s,\n" % line, 1), wanted
+            yield name, golden(name).replace(b"{", b"{ %s," % line, 1), wanted
     for name, key in [("header", "format"), ("header", "base_url"), ("record", "hint"), ("step", "sealed")]:
-        lines_of = golden(name).splitlines()
-        number = next(n for n, line in enumerate(lines_of) if b'"%s":' % key.encode() in line)
-        yield (
-            name,
-            b"\n".join([*lines_of[:number], lines_of[number], *lines_of[number:]]),
-            "it has a key twice",
-        )
+        twice = b'"%s": 1, "%s":' % (key.encode(), key.encode())
+        yield name, golden(name).replace(b'"%s":' % key.encode(), twice, 1), "it has a key twice"
 
 
 def other_formats() -> Damages:
