@@ -8,7 +8,9 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 
@@ -53,8 +55,40 @@ class Slot:
                 os.close(fd)
 
 
+class _Turns:
+    """The syncs of one folder by several threads: all that are asked for during one are done by the next."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._begun = self._ended = 0
+        self._busy = False
+
+    def take(self, sync: Callable[[], None]) -> None:
+        """Return after a sync that began after this call."""
+        with self._changed:
+            mine = self._begun + 1
+            while self._busy and self._ended < mine:
+                self._changed.wait()
+            if self._ended >= mine:
+                return
+            self._busy, self._begun = True, self._begun + 1
+            number = self._begun
+        done = False
+        try:
+            sync()
+            done = True
+        finally:
+            with self._changed:
+                self._busy = False
+                self._ended = number if done else self._ended
+                self._changed.notify_all()
+
+
 class Files:
     """The durable operations. Tests replace it by one that drops or reorders what was not synced."""
+
+    def __init__(self) -> None:
+        self._turns: defaultdict[Path, _Turns] = defaultdict(_Turns)
 
     def folder(self, path: Path) -> None:
         """Make `path` and its parents, durably, and keep it to its owner (0700)."""
@@ -73,7 +107,8 @@ class Files:
 
     def write(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, whole or not at all: temporary, fsync, rename, fsync of the folder."""
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        # Not `with_name`, which `/` does not take.
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
         with reporting("write", path):
             fd = os.open(temporary, _CREATE, FILE_MODE)
             with _taken_back(temporary):
@@ -109,9 +144,13 @@ class Files:
 
     def sync_folder(self, path: Path) -> None:
         """Make the names in `path` durable; without it a rename may be undone by a power loss."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with _closing(fd):
-            os.fsync(fd)
+        self._turns[path].take(lambda: _sync_folder(path))
+
+
+def _sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with _closing(fd):
+        os.fsync(fd)
 
 
 @contextlib.contextmanager
@@ -265,15 +304,30 @@ def shown(path: Path) -> str:
     return quote(str(path), 200)
 
 
-@contextlib.contextmanager
-def reporting(doing: str, path: Path) -> Iterator[None]:
+class _Reporting:
+    """A class, not a generator: it is entered two dozen times for each app."""
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, doing: str, path: Path) -> None:
+        self._doing = doing
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise FileError(f"Could not {self._doing} {shown(self._path)}", _explained(error)) from None
+        if isinstance(error, ValueError):  # a NUL, or a surrogate that stands for no byte
+            raise FileError(
+                f"Could not {self._doing} {shown(self._path)}", "No file can have this name."
+            ) from None
+
+
+def reporting(doing: str, path: Path) -> _Reporting:
     """Turn the system's refusals into errors that name the file."""
-    try:
-        yield
-    except OSError as error:
-        raise FileError(f"Could not {doing} {shown(path)}", _explained(error)) from None
-    except ValueError:  # a NUL, or a surrogate that stands for no byte
-        raise FileError(f"Could not {doing} {shown(path)}", "No file can have this name.") from None
+    return _Reporting(doing, path)
 
 
 def _explained(error: OSError) -> str:

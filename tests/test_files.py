@@ -11,6 +11,8 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
@@ -21,6 +23,7 @@ from provisioner.errors import FileError
 from provisioner.files import (
     Files,
     Slot,
+    _Turns,
     locked,
     make_private,
     read_input,
@@ -729,3 +732,57 @@ def test_a_slot_is_what_the_files_give_out(files: Files, tmp_path: Path) -> None
     slot.close()
     assert isinstance(slot, Slot)
     assert slot.path == tmp_path / "slot"
+
+
+# Syncs of one folder by several threads
+
+
+def waiting_for(syncs: list[threading.Event], turns: _Turns, count: int) -> list[threading.Thread]:
+    """`count` threads that ask for a sync; each sync that begins adds an event, and waits for it."""
+
+    def sync() -> None:
+        syncs.append(threading.Event())
+        assert syncs[-1].wait(30)
+
+    threads = [threading.Thread(target=turns.take, args=(sync,)) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def until(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.001)
+
+
+def test_what_is_asked_for_during_a_sync_of_a_folder_is_done_by_one_more() -> None:
+    syncs: list[threading.Event] = []
+    turns = _Turns()
+    first = waiting_for(syncs, turns, 1)
+    until(lambda: len(syncs) == 1)
+    others = waiting_for(syncs, turns, 5)
+    time.sleep(0.05)
+    assert len(syncs) == 1  # none of the five has returned: what they wrote may be later than it
+    assert all(thread.is_alive() for thread in others)
+    syncs[0].set()
+    until(lambda: len(syncs) == 2)
+    assert all(thread.is_alive() for thread in others)
+    syncs[1].set()
+    for thread in [*first, *others]:
+        thread.join(30)
+    assert len(syncs) == 2
+
+
+def test_a_sync_that_fails_is_nobody_else_s() -> None:
+    turns = _Turns()
+    done: list[str] = []
+
+    def failing() -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with pytest.raises(OSError, match="broken"):
+        turns.take(failing)
+    turns.take(lambda: done.append("synced"))
+    assert done == ["synced"]

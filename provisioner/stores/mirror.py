@@ -19,6 +19,7 @@ class MirroredFiles(Files):
     """
 
     def __init__(self, root: Path) -> None:
+        super().__init__()
         self._root = root
         self._guard = threading.Lock()
         self._changes: Changes = {}
