@@ -1,20 +1,19 @@
-"""Durable files: atomic writes, pre-allocated slots, one lock. The only caller of fsync and rename."""
+"""Durable files: atomic writes, pre-allocated slots. The only caller of fsync and rename."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import stat
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 
 from provisioner.errors import FileError
+from provisioner.syncs import Turns
 from provisioner.text import quote
 
 FILE_MODE = 0o600
@@ -55,40 +54,11 @@ class Slot:
                 os.close(fd)
 
 
-class _Turns:
-    """The syncs of one folder by several threads: all that are asked for during one are done by the next."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._begun = self._ended = 0
-        self._busy = False
-
-    def take(self, sync: Callable[[], None]) -> None:
-        """Return after a sync that began after this call."""
-        with self._changed:
-            mine = self._begun + 1
-            while self._busy and self._ended < mine:
-                self._changed.wait()
-            if self._ended >= mine:
-                return
-            self._busy, self._begun = True, self._begun + 1
-            number = self._begun
-        done = False
-        try:
-            sync()
-            done = True
-        finally:
-            with self._changed:
-                self._busy = False
-                self._ended = number if done else self._ended
-                self._changed.notify_all()
-
-
 class Files:
     """The durable operations. Tests replace it by one that drops or reorders what was not synced."""
 
     def __init__(self) -> None:
-        self._turns: defaultdict[Path, _Turns] = defaultdict(_Turns)
+        self._turns: defaultdict[Path, Turns] = defaultdict(Turns)
 
     def folder(self, path: Path) -> None:
         """Make `path` and its parents, durably, and keep it to its owner (0700)."""
@@ -151,33 +121,6 @@ def _sync_folder(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with _closing(fd):
         os.fsync(fd)
-
-
-@contextlib.contextmanager
-def locked(path: Path, note: bytes) -> Iterator[bytes | None]:
-    """Hold an flock on `path` with `note` in it; yields None, or the holder's note where another holds it.
-
-    The file is never renamed or removed, so there is one lock; the kernel frees it when its holder dies.
-    """
-    with reporting("open the lock", path):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-    try:
-        with reporting("lock", path):
-            holder = _taken_by_another(fd)
-        if holder is None:
-            with contextlib.suppress(OSError):  # the lock is held; the note only says by whom
-                os.fchmod(fd, FILE_MODE)
-                os.ftruncate(fd, 0)
-                write_all(fd, note, 0)
-        try:
-            yield holder
-        finally:
-            if holder is None:
-                with contextlib.suppress(OSError):  # a note without a lock is read by nobody
-                    os.ftruncate(fd, 0)
-    finally:
-        with contextlib.suppress(OSError):  # nothing in it is needed, and what was done is done
-            os.close(fd)
 
 
 def read_input(path: Path, limit: int) -> bytes:
@@ -360,15 +303,6 @@ def _up_to(fd: int, size: int) -> bytes:
 def kind(mode: int) -> str:
     """What is there in place of a file on a disk, by its `st_mode`."""
     return _KINDS.get(stat.S_IFMT(mode), "a device")
-
-
-def _taken_by_another(fd: int) -> bytes | None:
-    """None once the lock is ours, else the holder's note."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.pread(fd, 4096, 0)
-    return None
 
 
 @contextlib.contextmanager

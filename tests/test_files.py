@@ -23,8 +23,6 @@ from provisioner.errors import FileError
 from provisioner.files import (
     Files,
     Slot,
-    _Turns,
-    locked,
     make_private,
     read_input,
     reporting,
@@ -32,6 +30,8 @@ from provisioner.files import (
     tighten,
     write_new,
 )
+from provisioner.locking import locked
+from provisioner.syncs import Turns
 
 LIMIT = 1000
 UMASKS = [0o000, 0o022, 0o077, 0o277, 0o777]
@@ -673,7 +673,7 @@ def test_an_error_of_the_holders_own_is_not_taken_for_the_locks(tmp_path: Path) 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from provisioner.files import locked
+from provisioner.locking import locked
 with locked(Path(sys.argv[1]), b"note of the other") as holder:
     print("taken" if holder else "held", flush=True)
     time.sleep(60)
@@ -737,7 +737,7 @@ def test_a_slot_is_what_the_files_give_out(files: Files, tmp_path: Path) -> None
 # Syncs of one folder by several threads
 
 
-def waiting_for(syncs: list[threading.Event], turns: _Turns, count: int) -> list[threading.Thread]:
+def waiting_for(syncs: list[threading.Event], turns: Turns, count: int) -> list[threading.Thread]:
     """`count` threads that ask for a sync; each sync that begins adds an event, and waits for it."""
 
     def sync() -> None:
@@ -759,7 +759,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def test_what_is_asked_for_during_a_sync_of_a_folder_is_done_by_one_more() -> None:
     syncs: list[threading.Event] = []
-    turns = _Turns()
+    turns = Turns()
     first = waiting_for(syncs, turns, 1)
     until(lambda: len(syncs) == 1)
     others = waiting_for(syncs, turns, 5)
@@ -776,7 +776,7 @@ def test_what_is_asked_for_during_a_sync_of_a_folder_is_done_by_one_more() -> No
 
 
 def test_a_sync_that_fails_is_nobody_else_s() -> None:
-    turns = _Turns()
+    turns = Turns()
     done: list[str] = []
 
     def failing() -> None:

@@ -69,8 +69,10 @@ TABLE = {
     "render": "model reply desired documents state plan verification",
     "meteroid": "model reply endpoint",
     "sealing": "model",
-    "files": "",
-    "stores": "model state operation files journal ports",
+    "syncs": "",
+    "files": "syncs",
+    "locking": "files",
+    "stores": "model state operation files locking journal ports",
     "sinks": "model files delivery ports sealing duration endpoint",
     "settings": "model endpoint",
     "sandbox": "",
@@ -102,7 +104,17 @@ OWNED = {
 }
 
 # Everything left of `apply`: no file, no socket, no clock, no environment, no terminal.
-PURE = set(TABLE) - {"__main__", "apply", "meteroid", "files", "stores", "sinks", "settings"}
+PURE = set(TABLE) - {
+    "__main__",
+    "apply",
+    "meteroid",
+    "files",
+    "syncs",
+    "locking",
+    "stores",
+    "sinks",
+    "settings",
+}
 PURE -= {"sandbox", "cli"}
 IMPURE_MODULES = {"fcntl", "getpass", "logging", "os", "shutil", "signal", "subprocess", "sys", "tempfile"}
 IMPURE_MODULES |= {"asyncio", "http", "multiprocessing", "select", "socket", "ssl", "threading"}
