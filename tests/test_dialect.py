@@ -70,6 +70,15 @@ def test_a_single_dash_means_two_where_the_option_is_known(typed: list[str], mea
     assert list(translated(typed)) == meant
 
 
+@pytest.mark.parametrize("name", sorted(FLAGS | VALUES))
+def test_every_long_option_can_be_typed_with_a_single_dash(name: str) -> None:
+    assert list(translated([f"-{name}"])) == [f"--{name}"]
+    if name in VALUES:
+        assert list(translated([f"-{name}=a=b"])) == [f"--{name}=a=b"]
+    elif name != "refresh":
+        assert list(translated([f"-{name}=false"])) == []
+
+
 @given(st.lists(st.text(max_size=8)))
 def test_what_has_two_dashes_or_none_is_left_as_it_is(arguments: list[str]) -> None:
     typed = [text if not text.startswith("-") else f"-{text}" for text in arguments]

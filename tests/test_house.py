@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ import provisioner
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-LOCKS = ("run.txt", "dev.txt")
+LOCKS = sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))
 MODULE_LINES = 350
 
 # Written so that none of them finds itself in this file.
@@ -196,8 +197,18 @@ def test_both_locks_pin_the_same_versions() -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_lock_names_no_host(lock: str) -> None:
+def test_a_lock_names_no_host_and_pins_everything_by_hash(lock: str) -> None:
+    assert len(LOCKS) == 4
     assert "://" not in read(ROOT / "requirements" / lock)
+    assert locked(lock)
+
+
+def test_what_npm_installs_is_pinned_by_hash_and_names_no_registry() -> None:
+    packages = json.loads(read(ROOT / "requirements/node/package-lock.json"))["packages"]
+    installed = [entry for name, entry in packages.items() if name]
+    assert len(installed) > 10
+    assert all(entry["integrity"].startswith("sha512-") for entry in installed)
+    assert not any("resolved" in entry for entry in installed)
 
 
 def test_the_version_is_the_same_wherever_it_stands() -> None:

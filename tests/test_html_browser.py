@@ -10,8 +10,11 @@ import json
 import os
 import select
 import signal
+import struct
 import threading
 import time
+import zlib
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
@@ -23,9 +26,11 @@ import pytest
 import yaml
 
 from provisioner.render.html import html
-from provisioner.render.html_changes import KINDS
+from provisioner.render.html_style import DARK, LIGHT
+from provisioner.render.phrases import SYMBOLS
 
 CASES = Path(__file__).parent / "cases" / "plan"
+PICTURES = Path(__file__).parent.parent / "build" / "screenshots"  # for people to look at
 PATIENCE = 30.0  # seconds for one answer, on a machine that has other things to do
 FLAGS = [
     "--headless=new",
@@ -55,7 +60,7 @@ class Browser:
         pages = [it for it in self.call("Target.getTargets")["targetInfos"] if it["type"] == "page"]
         attached = self.call("Target.attachToTarget", targetId=pages[0]["targetId"], flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Network"):
+        for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -119,6 +124,17 @@ class Browser:
         )
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.call("Emulation.setEmulatedMedia", media=media, features=[feature])
+
+    def picture(self) -> bytes:
+        """The whole page, as PNG."""
+        taken = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        return b64decode(taken["data"])
+
+    @property
+    def complaints(self) -> list[str]:
+        """What stands in the console."""
+        kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        return [str(event["params"]) for event in self.events if event.get("method") in kinds]
 
     @property
     def requests(self) -> list[str]:
@@ -237,7 +253,7 @@ def test_without_a_script_the_page_is_whole_and_shows_one_kind_at_a_time(
     assert browser.ask("document.querySelector('.find')") is None
     browser.ask("document.querySelector('#show-all').focus()")
     seen = []
-    for kind in KINDS:
+    for kind in SYMBOLS:
         browser.press("ArrowDown", 40)
         assert browser.ask("document.querySelector('[name=show]:checked').value") == kind
         seen += browser.shown()
@@ -292,8 +308,54 @@ def listener() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def test_no_request_leaves_the_page(browser: Browser, page: Path) -> None:
+def test_no_request_leaves_the_page_and_nothing_is_in_the_console(browser: Browser, page: Path) -> None:
     browser.open(page)
+    browser.click(".find input")
+    browser.call("Input.insertText", text="rotat")
+    browser.click(".find button")
+    assert browser.requests == [page.as_uri()]
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ["<script>console.log('x')</script>", "<script>throw 1</script>", "<img src='nowhere.png'>"],
+)
+def test_a_message_in_the_console_would_be_noticed(browser: Browser, page: Path, planted: str) -> None:
+    text = page.read_text("utf-8").replace("Content-Security-Policy", "Nothing")
+    page.write_text(text.replace("</main>", f"{planted}</main>"), "utf-8")
+    browser.open(page)
+    assert browser.complaints
+
+
+def drawn(picture: bytes) -> tuple[int, int, bytes]:
+    """Width and height of a PNG, and its first pixel's colour, to which no filter has anything to add."""
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", picture[16:24])
+    at, data = 8, b""
+    while at < len(picture):
+        (length,) = struct.unpack(">I", picture[at : at + 4])
+        if picture[at + 4 : at + 8] == b"IDAT":
+            data += picture[at + 8 : at + 8 + length]
+        at += length + 12
+    return width, height, zlib.decompress(data)[1:4]
+
+
+@pytest.mark.parametrize(("scheme", "ground"), [("light", LIGHT["paper"]), ("dark", DARK["paper"])])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_is_looked_at_on_a_phone_and_a_desk_by_day_and_by_night(
+    browser: Browser, page: Path, width: int, scheme: str, ground: str
+) -> None:
+    browser.look(width, scheme)
+    browser.open(page)
+    picture = browser.picture()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / f"plan-{width}-{scheme}.png").write_bytes(picture)
+    wide, high, corner = drawn(picture)
+    assert 0 <= width - wide < 20  # the bar to scroll with
+    assert high > 844
+    assert corner.hex() == ground.removeprefix("#")
+    assert browser.complaints == []
     assert browser.requests == [page.as_uri()]
 
 

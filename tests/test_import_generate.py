@@ -84,6 +84,7 @@ def test_the_text_is_a_manifest_with_an_entry_and_an_import_for_each_app() -> No
         app(1, redirect_uris=(URI, "http://127.0.0.1:8080/?a=b&c=d")),
     ]
     assert manifest_text(apps) == (
+        "# yaml-language-server: $schema=provisioner.schema.json\n"
         "version: 1\n"
         "apps:\n"
         "  partner-portal:\n"
@@ -297,7 +298,7 @@ def test_what_is_not_in_the_state_is_printed_and_nothing_is_written_or_locked(
 
 def test_what_is_printed_can_be_typed_and_the_plan_shows_imports_only(provisioner, managed, sandbox) -> None:
     make(sandbox, "Partner Portal", "One day", "No")
-    _, planned = followed(provisioner, provisioner("import", "--generate").err)
+    *_, planned = followed(provisioner, provisioner("import", "--generate").err)
     assert planned.status == 0
     assert "3 to import" in planned.out
     assert "0 to add, 0 to change, 0 to destroy" in planned.out
@@ -334,12 +335,16 @@ def test_what_was_saved_before_is_not_to_be_overwritten(provisioner, managed, sa
 def test_without_a_manifest_it_prints_the_first_one(provisioner, sandbox, tmp_path) -> None:
     (made,) = make(sandbox, "Two")
     ran = provisioner("import", "--generate")
-    assert ran.err.endswith("  provisioner import --generate > apps.yaml\n  provisioner plan -f apps.yaml\n")
-    generated, _ = followed(provisioner, ran.err)
+    assert ran.err.endswith(
+        "  provisioner import --generate > apps.yaml\n"
+        "  provisioner schema > provisioner.schema.json\n"
+        "  provisioner plan -f apps.yaml\n"
+    )
+    generated, *_ = followed(provisioner, ran.err)
     assert generated.out == ran.out
     assert loaded(ran.out).imports == {Address("two"): made.id}
     assert provisioner("validate").status == 0
-    assert [*everything(tmp_path)] == [tmp_path / "apps.yaml"]
+    assert {*everything(tmp_path)} == {tmp_path / "apps.yaml", tmp_path / "provisioner.schema.json"}
 
 
 def test_without_a_manifest_a_variable_is_one_too_many(provisioner, sandbox) -> None:
@@ -353,9 +358,10 @@ def test_a_folder_takes_it_as_a_part_of_itself(provisioner, sandbox) -> None:
     ran = provisioner("import", "--generate", "-f", "the apps")
     assert ran.err.endswith(
         "  provisioner import --generate -f 'the apps' > 'the apps/imported.yaml'\n"
+        "  provisioner schema > 'the apps/provisioner.schema.json'\n"
         "  provisioner plan -f 'the apps'\n"
     )
-    _, planned = followed(provisioner, ran.err)
+    *_, planned = followed(provisioner, ran.err)
     assert "1 to import" in planned.out
     assert "1 to add" in planned.out
 
@@ -481,8 +487,8 @@ def test_what_the_rules_refuse_is_printed_and_the_loader_says_why(provisioner, m
     Path("imported.yaml").write_text(ran.out)
     checked = provisioner("validate", "-f", "apps.yaml", "-f", "imported.yaml")
     assert checked.status == 1
-    assert "imported.yaml:6:9: apps.bad-2j-name.redirect_uris[0]" in checked.err
-    assert "imported.yaml:4:11: apps.bad-2j-name.name" in checked.err
+    assert "imported.yaml:7:9: apps.bad-2j-name.redirect_uris[0]" in checked.err
+    assert "imported.yaml:5:11: apps.bad-2j-name.name" in checked.err
 
 
 def test_where_standard_output_is_not_utf_8_it_is_ascii_that_reads_the_same(provisioner, sandbox) -> None:

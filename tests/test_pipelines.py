@@ -508,6 +508,10 @@ def test_what_was_reviewed_is_applied_and_the_state_is_on_the_branch(act, forge,
     again = act("apply")
     assert (again.status, again.outputs["changes"]) == (0, "false")
     assert sandbox.calls["create"] == 2
+    assert act("drift").outputs["drift"] == "false"
+    act("plan", PULL)
+    (comment,) = forge.comments
+    assert "\n### provisioner plan: No changes" in comment["body"]
 
 
 @SLOW

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from provisioner.render.gitlab import gitlab_report
 from provisioner.render.markdown import LIMIT, markdown, title
+from provisioner.render.saved_plan import saved
+from provisioner.text import quote
 
 CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
+BESIDE = ("text", "timestamp", "digest", "checksum")
 MANIFEST = """version: 1
 apps:
   one: {redirect_uris: ['https://one.example/cb']}
@@ -157,6 +163,94 @@ def test_no_text_gets_out_of_its_code_block(text: str) -> None:
     fences = [line for line in lines if set(line.removesuffix("text")) == {"`"} and len(line) >= 3]
     longest = max(fences, key=lambda line: line.count("`")).removesuffix("text")
     assert sum(line in (longest, longest + "text") for line in lines) == 2
+
+
+@pytest.mark.parametrize("option", ["--out", "--markdown", "--html", "--gitlab-report"])
+@pytest.mark.parametrize("path", ["", ".", "/", "..", "state", "nosuch/file"])
+def test_what_is_no_file_to_write_is_an_error_and_leaves_nothing_behind(
+    provisioner, world, option: str, path: str
+) -> None:
+    Path("state").mkdir()
+    before = sorted(Path().iterdir())
+    ran = provisioner("plan", option, path)
+    assert ran.status == 1
+    assert "Error: Could not write" in ran.err
+    assert sorted(Path().iterdir()) == before
+
+
+HOSTILE = [
+    "[/x]", "[link=https://evil.example]x", "[x](https://evil.example)", "![x](https://evil.example/x.png)",
+    "<https://evil.example>", "<img src=x onerror=alert(1)>", "</details></details>", "</summary>", "<!--",
+    "```", "````text", "~~~", "`x`", "$`x`$", "::add-mask::x", "##[group]x", "@team", "#1", "| x |",
+    "\n\n# x", "\r\n---\r\n", "&lt;b&gt;", "https://evil.example", "javascript:alert(1)", "\x1b[31m",
+    "\u202e", "- [ ] x",
+]  # fmt: skip
+
+
+def rendered(text: str) -> list[Token]:
+    """Every token of a comment, as a forge reads it: CommonMark and tables, HTML let through."""
+    parser = MarkdownIt("gfm-like", {"html": True, "linkify": False})
+    flat: list[Token] = []
+    for token in parser.parse(text):
+        flat += [token, *(token.children or ())]
+    return flat
+
+
+def test_b23_hostile_names_are_inert_in_markdown(provisioner, world) -> None:
+    made = [world.world.create(name, ["https://stranger.example/cb"]) for name in HOSTILE]
+    apps = "".join(
+        f"  app-{number}: {{redirect_uris: ['https://a.example/cb']}}\n" for number in range(len(made))
+    )
+    imports = [{"to": f"app-{number}", "id": app.id} for number, app in enumerate(made)]
+    Path("apps.yaml").write_text(f"{MANIFEST}{apps}import: {json.dumps(imports)}\n")
+    ran = provisioner("plan", "--markdown", "p.md")  # each as it is, and that it is not as it should be
+    assert all(quote(name) in ran.err for name in HOSTILE)
+    inert(Path("p.md").read_text())
+
+
+def test_b23_even_in_a_forged_plan_hostile_texts_are_inert_wherever_they_stand(provisioner, world) -> None:
+    provisioner("plan", "--out", "p.json")
+    whole = json.loads(Path("p.json").read_text())
+    change = whole["resource_changes"][0]["change"]
+    forged = [{"address": name, "action_reason": name, "change": change} for name in HOSTILE]
+    forged += [entry | {"change": change | {"replace_paths": [[entry["address"]]]}} for entry in forged]
+    whole |= {"resource_changes": forged, "resource_drift": forged}
+    for drifted in (forged[:15], forged[15:30]):  # of them only the first are named
+        content = {key: value for key, value in whole.items() if key not in BESIDE}
+        content["resource_drift"] = drifted
+        Path("p.json").write_bytes(saved(content, "\n".join(HOSTILE), whole["timestamp"]))
+        ran = provisioner("show", "p.json", "--markdown", "p.md")
+        assert ran.status == 0
+        assert all(line.isprintable() for line in ran.out.splitlines())
+        inert(Path("p.md").read_text())
+
+
+@pytest.mark.parametrize("figure", ["<b>", "1", [1], 1.5])
+def test_b23_a_forged_figure_that_is_none_is_refused(provisioner, world, figure: Any) -> None:
+    provisioner("plan", "--out", "p.json")
+    whole = json.loads(Path("p.json").read_text())
+    whole["summary"]["add"] = figure
+    content = {key: value for key, value in whole.items() if key not in BESIDE}
+    Path("p.json").write_bytes(saved(content, "text\n", whole["timestamp"]))
+    assert provisioner("show", "p.json", "--markdown", "p.md").status == 1
+
+
+def inert(text: str) -> None:
+    """Nothing but a heading, sentences, a table, code, and our own two pieces of HTML."""
+    tokens = rendered(text)
+    markup = [token.content.strip() for token in tokens if token.type in ("html_block", "html_inline")]
+    assert markup == ["<details><summary>Details</summary>", "</details>"]
+    assert not {"link_open", "image", "bullet_list_open", "hr"} & {token.type for token in tokens}
+    assert [token.tag for token in tokens if token.type == "heading_open"] == ["h3"]
+    assert len([token for token in tokens if token.type == "fence"]) == 1
+    plain = " ".join(token.content for token in tokens if token.type == "text")
+    assert not re.search(r"[@#<\[]|::|://", plain)
+
+
+def test_b23_that_check_finds_what_is_not_inert() -> None:
+    for name in ("[x](https://evil.example)", "<b>", "@team", "# x", "</details>"):
+        with pytest.raises(AssertionError):
+            inert(markdown(DOCUMENTS[0][1], "text\n") + f"\n{name}\n")
 
 
 @pytest.mark.parametrize(("name", "document", "text"), DOCUMENTS, ids=[name for name, _, _ in DOCUMENTS])

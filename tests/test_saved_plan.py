@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioner.errors import PlanError
-from provisioner.render.saved_plan import body, digest_of, read_saved, saved
+from provisioner.render.saved_plan import body, check_same, digest_of, read_saved, saved
 
 MANIFEST = """version: 1
 variables: {domain: {default: example}}
@@ -205,6 +205,36 @@ def test_b62_a_whole_plan_whose_digests_were_made_again_is_still_not_what_is_app
     assert writes(world) == 0
 
 
+def test_b62_wherever_it_was_edited_a_plan_with_new_digests_is_another_one_than_is_due(
+    provisioner, world
+) -> None:
+    provisioner("plan", "--out", "plan.json")
+    beside = ("text", "timestamp", "digest", "checksum")
+    due = {name: value for name, value in whole().items() if name not in beside}
+    paths = leaves(due)
+    assert len(paths) > 80
+    for path in paths:
+        edited = json.loads(json.dumps(due))
+        holder = edited
+        for step in path[:-1]:
+            holder = holder[step]
+        holder[path[-1]] = "edited" if holder[path[-1]] != "edited" else "other"
+        with pytest.raises(PlanError):  # refused as it is read, or held against the plan that is made anew
+            check_same(read_saved(saved(edited, "", "2026-01-01T00:00:00Z"), "plan.json"), due)
+
+
+def test_b62_what_other_programs_read_of_a_plan_is_held_against_the_new_one_too(provisioner, world) -> None:
+    provisioner("plan", "--out", "plan.json")
+    beside = ("text", "timestamp", "digest", "checksum")
+    forged = {name: value for name, value in whole().items() if name not in beside}
+    forged["planned_values"]["root_module"]["resources"].pop()
+    Path("plan.json").write_bytes(saved(forged, "harmless\n", whole()["timestamp"]))
+    ran = provisioner("apply", "plan.json")
+    assert ran.status == 1
+    assert "What differs first is planned_values" in ran.err
+    assert writes(world) == 0
+
+
 def forge(**changes: Any) -> None:
     """Another plan with digests that are right."""
     beside = ("text", "timestamp", "digest", "checksum")
@@ -299,7 +329,10 @@ def test_b62_a_plan_that_is_too_old_or_from_the_future_is_refused(provisioner, w
 
 
 def test_a_plan_made_without_a_look_at_the_api_cannot_be_applied(provisioner, world) -> None:
-    assert provisioner("plan", "--no-refresh", "--out", "plan.json").status == 0
+    planned = provisioner("plan", "--no-refresh", "--out", "plan.json")
+    assert planned.status == 0
+    assert "it cannot be applied, because the API was not asked" in planned.out
+    assert "provisioner apply" not in planned.out
     ran = provisioner("apply", "plan.json")
     assert ran.status == 1
     assert "--no-refresh" in ran.err
@@ -308,7 +341,10 @@ def test_a_plan_made_without_a_look_at_the_api_cannot_be_applied(provisioner, wo
 
 def test_a_plan_with_conflicts_cannot_be_applied(provisioner, world) -> None:
     let_a_stranger_take_the_name(world)
-    assert provisioner("plan", "--out", "plan.json").status == 1
+    planned = provisioner("plan", "--out", "plan.json")
+    assert planned.status == 1
+    assert "it cannot be applied, because of what stands in the way" in planned.out
+    assert "sha256:" not in planned.out
     ran = provisioner("apply", "plan.json")
     assert ran.status == 1
     assert "it has conflicts" in ran.err

@@ -24,7 +24,7 @@ from provisioner.model import Address, App
 from provisioner.name import fold
 from provisioner.operation import OpenOperation, Operation
 from provisioner.refresh import check_base_url, check_organization
-from provisioner.render.manifest_text import manifest_text
+from provisioner.render.manifest_text import SCHEMA_FILE, manifest_text
 from provisioner.state import State
 from provisioner.text import escape, quote
 
@@ -110,12 +110,18 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 def _next(files: Sequence[str], target: Path) -> str:
-    """The commands that keep what was printed beside the present manifest, and show what it comes to."""
+    """The commands that keep what was printed beside the present manifest, and show what it comes to.
+
+    Where the schema that its first line names is not there, one of them brings it.
+    """
     names = [*files] or [name for name in DEFAULT_FILES if exists(Path(name))][:1]
     if target.parent not in map(Path, names):  # as a part of a folder it is read already
         names.append(str(target))
-    generated = f"provisioner import --generate{_options(files)} > {shlex.quote(str(target))}"
-    return "\n".join(f"  {escape(line)}" for line in (generated, f"provisioner plan{_options(names)}"))
+    lines = [f"provisioner import --generate{_options(files)} > {shlex.quote(str(target))}"]
+    schema = target.parent / SCHEMA_FILE
+    if not exists(schema):
+        lines.append(f"provisioner schema > {shlex.quote(str(schema))}")
+    return "\n".join(f"  {escape(line)}" for line in (*lines, f"provisioner plan{_options(names)}"))
 
 
 def _options(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +13,9 @@ from provisioner.errors import UsageError
 if TYPE_CHECKING:
     from provisioner.settings import Settings
 
+DEFAULT = "apps.yaml"
 STARTER = """\
+{schema}
 # OAuth apps as code. `provisioner validate` checks this file, `provisioner plan` shows what it would change,
 # `provisioner apply` does it.
 version: 1
@@ -39,16 +42,17 @@ apps:
 
 @click.command()
 @click.option(
-    "-f", "--file", "file", default="apps.yaml", show_default=True, metavar="FILE", help="The manifest."
+    "-f", "--file", "file", default=DEFAULT, show_default=True, metavar="FILE", help="The manifest."
 )
 def command(file: str) -> None:
-    """Write a starter manifest, and make an identity that can open its secrets.
+    """Write a starter manifest with its schema, and make an identity that can open its secrets.
 
     The identity is a private key in your own config folder (0600), made once and used again.
     """
     from provisioner.cli.output import say
     from provisioner.cli.workspace import exists
     from provisioner.files import shown, write_new
+    from provisioner.render.manifest_text import SCHEMA_LINE
     from provisioner.settings import from_environment
 
     manifest = Path(file)
@@ -57,10 +61,31 @@ def command(file: str) -> None:
             f"{shown(manifest)} exists already", "It was left as it is.", "Name another file with -f."
         )
     identity, recipient = _identity(from_environment())
-    write_new(manifest, STARTER.format(recipient=recipient).encode(), 0o644)
+    write_new(manifest, STARTER.format(schema=SCHEMA_LINE, recipient=recipient).encode(), 0o644)
     say(f"Wrote {shown(manifest)}, a manifest with one app to edit.")
+    say(_schema_beside(manifest))
     say(f"Its secrets can be opened with the identity in {identity}: keep a copy of it somewhere safe.")
-    say("Next: edit the manifest, then type: provisioner plan")
+    named = "" if file == DEFAULT else f" -f {quote(file)}"
+    say(f"Next: edit the manifest, then type: provisioner plan{named}")
+
+
+def _schema_beside(manifest: Path) -> str:
+    """Write the schema that the manifest's first line names; what was done. Another one is left as it is."""
+    from provisioner.cli.schema import manifest_schema
+    from provisioner.cli.workspace import exists
+    from provisioner.files import read_input, shown, write_new
+    from provisioner.render.manifest_text import SCHEMA_FILE
+
+    path, data = manifest.parent / SCHEMA_FILE, manifest_schema().encode()
+    if not exists(path):
+        write_new(path, data, 0o644)
+        return f"Wrote {shown(path)}, by which editors complete and check it: commit both."
+    if read_input(path, 16 * 1024 * 1024) == data:
+        return f"{shown(path)}, by which editors complete and check it, is there already."
+    return (
+        f"{shown(path)} was left as it is: of another version, it seems. To have this one's, type: "
+        f"provisioner schema > {quote(str(path))}"
+    )
 
 
 def _identity(settings: Settings) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from provisioner.cli.options import (
     report_options,
 )
 from provisioner.errors import EXIT_CHANGES, EXIT_ERROR
+
+if TYPE_CHECKING:
+    from provisioner.plan import Plan
 
 
 @click.command()
@@ -66,8 +70,16 @@ def command(  # one parameter an option
 
         digest = save(out, content_of(plan, prior, workspace, can_read, asked, destroy), text)
         if not reports.as_json:
-            say(f"\nSaved to {shown(Path(out))}. To do exactly this, type: provisioner apply {quote(out)}")
-            say(f"Its digest is {digest}")
+            say(f"\nSaved to {shown(Path(out))}. {_what_for(plan, out, digest)}")
     if plan.conflicts:
         return EXIT_ERROR
     return EXIT_CHANGES if detailed_exitcode and plan.changes else 0
+
+
+def _what_for(plan: Plan, out: str, digest: str) -> str:
+    """What can be done with a saved plan."""
+    if not plan.refreshed:
+        return "It is to be read: it cannot be applied, because the API was not asked."
+    if plan.conflicts:
+        return "It is to be read: it cannot be applied, because of what stands in the way."
+    return f"To do exactly this, type: provisioner apply {quote(out)}\nIts digest is {digest}"

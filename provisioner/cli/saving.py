@@ -48,7 +48,8 @@ class Promised:
             raise UsageError(
                 "The plan is not the one of --digest",
                 f"Its digest is {digest_of(content)}. Nothing was done.",
-                "Make the plan again, have it reviewed, and give the digest that it prints.",
+                "Give what it was made with as well (--allow, --target and so on), or make the plan again, "
+                "have it reviewed, and give the digest that it prints.",
             )
 
 

@@ -50,6 +50,7 @@ def _show_plan(path: str, as_json: bool, reports: Reports) -> None:
     from provisioner.cli.showing import write_reports
     from provisioner.files import read_input
     from provisioner.render.saved_plan import read_saved, refuse
+    from provisioner.text import escape
 
     whole = read_saved(read_input(Path(path), PLAN_LIMIT), path)
     try:
@@ -57,6 +58,6 @@ def _show_plan(path: str, as_json: bool, reports: Reports) -> None:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # digests right, and parts wrong
         refuse(path, "its parts are not those of a plan")
     if as_json:
-        say(json.dumps(whole, indent=2, sort_keys=True))
+        say(json.dumps(whole, sort_keys=True))  # one line, as `terraform show -json` has it
     else:
-        say(whole["text"], end="")
+        say("".join(f"{escape(line)}\n" for line in whole["text"].splitlines()), end="")

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from provisioner.render.html_changes import kind_of
 from provisioner.render.html_markup import Markup, element, shown, together, void
 from provisioner.render.html_script import SCRIPT
 from provisioner.render.html_sections import Section, sections
 from provisioner.render.html_style import CSS
 from provisioner.render.markdown import title
+from provisioner.render.phrases import kind_of
 
 _SEALED = "A plan holds no secret. New ones are sealed to their readers when it is applied."
 _NOT_ASKED = "This is about what is recorded, and cannot be applied as it is."

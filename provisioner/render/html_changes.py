@@ -9,41 +9,20 @@ from typing import Any
 from provisioner.plan import Reason
 from provisioner.render.html_difference import Entry, difference
 from provisioner.render.html_markup import Markup, element, named, prose, quoted, shown, together
+from provisioner.render.phrases import (
+    AS_REQUESTED,
+    CLOSED,
+    DELIVERED,
+    PHRASES,
+    RESUMED,
+    SCOPES_ONLY,
+    SYMBOLS,
+    kind_of,
+)
 from provisioner.render.plan_json import cuts_off
-from provisioner.render.plan_text import SCOPES_ONLY
 
-# What a reader can choose to see, what hurts most first: symbol, and the verb.
-KINDS = {
-    "replace": ("-/+", "replace"),
-    "destroy": ("-", "destroy"),
-    "rotate": ("~", "rotate"),
-    "update": ("~", "update"),
-    "create": ("+", "create"),
-    "import": ("=", "import"),
-    "move": (">", "move"),
-    "forget": (".", "forget"),
-}
-_BY_ACTIONS = {
-    ("create",): "create",
-    ("delete", "create"): "replace",
-    ("delete",): "destroy",
-    ("forget",): "forget",
-}
-_PHRASES = {
-    "create": "will be created",
-    "replace": "must be replaced",
-    "destroy": "will be destroyed",
-    "rotate": "will have its secret rotated",
-    "forget": "will be forgotten",
-    "import": "will be imported",
-    "move": "has moved",
-}
-_RESUMED = {
-    "answer_on_disk": "will be recorded",
-    "take_over": "will be taken over, with a new secret",
-    "not_settled": "is left open",
-    "whose": "is left open",
-    "replace_by_request": "will be replaced, as requested",
+_RESUMED = {reason.name.lower(): words for reason, words in RESUMED.items()} | {
+    "replace_by_request": AS_REQUESTED
 }
 _REASONS = {reason.name.lower(): reason.value for reason in Reason} | {
     "due": "because its secret is older than rotate_after allows",  # how old is not in the document
@@ -51,17 +30,6 @@ _REASONS = {reason.name.lower(): reason.value for reason in Reason} | {
 }
 _TOLD = {"replace_because_cannot_update", "replace_by_request"}  # by the headline
 _DELIVERIES = {"deliver": "its secret goes to ", "remove": "its copy is removed from "}
-
-
-def kind_of(entry: Entry) -> str:
-    """One of KINDS; empty where nothing is done."""
-    change = entry["change"]
-    if "importing" in change:
-        return "import"
-    kind = _BY_ACTIONS.get(tuple(change["actions"]))
-    if kind is None and "update" in change["actions"]:
-        return "rotate" if "client_secret" in change["after_unknown"] else "update"
-    return kind or ("move" if "previous_address" in entry else "")
 
 
 def reason_of(entry: Entry) -> str:
@@ -91,7 +59,7 @@ def change_item(change: Change, *, unfolded: bool, drifted: bool) -> Markup:
     """A change as an item of the list; `drifted` where its app was changed outside as well."""
     entry = change.entry
     headline = [
-        element("span", shown(KINDS[change.kind][0]), class_="sign"),
+        element("span", shown(SYMBOLS[change.kind]), class_="sign"),
         named(entry["address"]),
         element("span", _phrase(entry, change.kind), class_="what"),
         *(element("b", shown(badge)) for badge in _badges(entry, drifted)),
@@ -110,7 +78,7 @@ def folded(summary: Markup, *content: Markup, unfolded: bool = False) -> Markup:
 
 
 def _phrase(entry: Entry, kind: str) -> Markup:
-    words = _RESUMED.get(entry.get("action_reason", "")) or _PHRASES.get(kind) or _updated(entry)
+    words = _RESUMED.get(entry.get("action_reason", "")) or PHRASES.get(kind) or _updated(entry)
     paths = ", ".join(path[0] for path in entry["change"].get("replace_paths", ()))
     if "previous_address" in entry:
         origin = [shown(", moved from " if kind != "move" else " from "), named(entry["previous_address"])]
@@ -120,11 +88,11 @@ def _phrase(entry: Entry, kind: str) -> Markup:
 
 def _updated(entry: Entry) -> str:
     if "resuming" in entry:
-        return "has an open operation, which will be closed"
+        return CLOSED
     protected = [(entry["change"][end] or {}).get("protect") for end in ("before", "after")]
     if protected[0] != protected[1]:
         return "will be protected" if protected[1] else "will lose its protection"
-    return "will have its secret delivered" if "deliveries" in entry else "will be updated"
+    return DELIVERED if "deliveries" in entry else "will be updated"
 
 
 def _badges(entry: Entry, drifted: bool) -> Iterator[str]:

@@ -7,16 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.render.html_changes import (
-    KINDS,
-    Change,
-    change_item,
-    changes_of,
-    folded,
-    reason_of,
-)
+from provisioner.render.html_changes import Change, change_item, changes_of, folded, reason_of
 from provisioner.render.html_difference import Entry, difference
 from provisioner.render.html_markup import Markup, element, lines, named, prose, quoted, shown, together, void
+from provisioner.render.phrases import SYMBOLS
 from provisioner.render.plan_json import cuts_off
 
 _UNFOLDED = 12  # changes, or drifted apps, that are shown open
@@ -142,7 +136,7 @@ def _changes(document: Mapping[str, Any], changes: tuple[Change, ...]) -> Sectio
     content = [
         *_paragraph(_IF_NOT_FOR if document["errored"] and changes else ""),
         *([_choice(kinds)] if len(kinds) > 1 else []),
-        *(_group(kind, changes, kinds[kind], drifted) for kind in KINDS if kinds[kind]),
+        *(_group(kind, changes, kinds[kind], drifted) for kind in SYMBOLS if kinds[kind]),
         *_paragraph(_unchanged(unchanged)),
     ]
     return Section("changes", "Changes", f"{len(changes):,}", together(content))
@@ -160,7 +154,7 @@ def _group(kind: str, changes: tuple[Change, ...], count: int, drifted: set[str]
         for change in changes
         if change.kind == kind
     ]
-    heading = element("h3", shown(f"{KINDS[kind][1].capitalize()} "), element("span", shown(f"{count:,}")))
+    heading = element("h3", shown(f"{kind.capitalize()} "), element("span", shown(f"{count:,}")))
     return element("div", heading, element("ul", *items, class_=_list(count)), class_=f"group {kind}")
 
 
@@ -172,8 +166,8 @@ def _choice(kinds: Counter[str]) -> Markup:
     """Radio buttons that a style sheet acts on."""
     rows = [_radio("all", "all", sum(kinds.values()), checked=True)]
     rows += [
-        _radio(kind, f"{symbol} {verb}", kinds[kind], checked=False)
-        for kind, (symbol, verb) in KINDS.items()
+        _radio(kind, f"{symbol} {kind}", kinds[kind], checked=False)
+        for kind, symbol in SYMBOLS.items()
         if kinds[kind]
     ]
     return element("fieldset", element("legend", shown("Show")), *rows)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from provisioner.render.html_changes import KINDS
 from provisioner.render.html_markup import Markup
+from provisioner.render.phrases import SYMBOLS
 
 LIGHT: Mapping[str, str] = {
     "paper": "#fbfaf6",
@@ -43,7 +43,7 @@ def _variables(colours: Mapping[str, str]) -> str:
 # What a link leads to is shown in any case.
 _FILTER = "".join(
     f"fieldset:has(#show-{kind}:checked)~.group:not(.{kind},:has(>ul>:target)){{display:none}}\n"
-    for kind in KINDS
+    for kind in SYMBOLS
 )
 
 # The changes are no list items to a browser: it would count ten thousand of them anew whenever one is hidden.

@@ -12,6 +12,10 @@ from types import MappingProxyType
 from provisioner.model import Address, App
 from provisioner.text import BLANK
 
+# Beside the manifest, so that the line works wherever the folder is cloned to, without the network.
+SCHEMA_FILE = "provisioner.schema.json"
+SCHEMA_LINE = f"# yaml-language-server: $schema={SCHEMA_FILE}"
+
 _LONGEST_KEY = 63  # as model.KEY has it
 _NOT_OF_A_KEY = re.compile(r"[^a-z0-9_]+")
 _NAMELESS = "app"
@@ -28,6 +32,7 @@ def manifest_text(
 ) -> str:
     """A whole manifest of `apps` as they are, each with its import, eldest first; ends in a newline.
 
+    Its first line tells editors where its schema is.
     No key of it is one of `taken`. `declared` has, by id, addresses that the present manifest holds for
     some of the apps: these are imported, not declared again.
     """
@@ -35,7 +40,7 @@ def manifest_text(
     new = [app for app in ordered if app.id not in declared]
     keys = _keys([app.name for app in new], {address.key for address in taken})
     addresses = {**declared, **{app.id: Address(key) for app, key in zip(new, keys, strict=True)}}
-    lines = ["version: 1", "apps:" if new else "apps: {}"]
+    lines = [SCHEMA_LINE, "version: 1", "apps:" if new else "apps: {}"]
     for app in new:
         lines += _declaration(addresses[app.id].key, app)
     lines += ["import:"] if ordered else []

@@ -6,16 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from provisioner.render.phrases import SYMBOLS, kind_of
 from provisioner.render.plan_json import cuts_off
+from provisioner.text import escape
 
 LIMIT = 65_535  # of a GitHub comment; counted in bytes here, which is never less than its characters
-_SYMBOLS = {
-    ("create",): "+",
-    ("delete",): "-",
-    ("delete", "create"): "-/+",
-    ("update",): "~",
-    ("forget",): ".",
-}
 _WORDS = (("import", "import"), ("add", "add"), ("change", "change"), ("remove", "destroy"))
 _MORE = (("forget", "forget"), ("move", "move"))
 _ROWS = 200  # of the table; the details have all of them
@@ -43,8 +38,8 @@ def title(document: Mapping[str, Any]) -> str:
     figures = document["summary"]
     if not any(figures.values()):
         return "No changes"
-    parts = [f"{figures[name]} to {word}" for name, word in _WORDS if name != "import" or figures[name]]
-    return ", ".join(parts + [f"{figures[name]} to {word}" for name, word in _MORE if figures[name]])
+    parts = [f"{figures[name]:d} to {word}" for name, word in _WORDS if name != "import" or figures[name]]
+    return ", ".join(parts + [f"{figures[name]:d} to {word}" for name, word in _MORE if figures[name]])
 
 
 def _head(document: Mapping[str, Any]) -> Iterator[str]:
@@ -62,7 +57,7 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         yield "Only a part of the manifest was planned (`--target` or `--exclude`)."
     if document["notes"]:
         yield f"Warnings: {len(document['notes'])}, in the details."
-    rows = [entry for entry in document["resource_changes"] if _marked(entry)]
+    rows = [entry for entry in document["resource_changes"] if kind_of(entry)]
     if rows:
         yield from ("", "| | address | |", "|---|---|---|")
         yield from map(_row, rows[:_ROWS])
@@ -76,19 +71,17 @@ def _drift(document: Mapping[str, Any]) -> str:
     drifted = [entry["address"] for entry in document["resource_drift"]]
     if not drifted:
         return "Nothing was changed outside of provisioner."
-    named = ", ".join(f"`{address}`" for address in drifted[:20]) + ", …" * (len(drifted) > 20)
+    named = ", ".join(map(_code, drifted[:20])) + ", …" * (len(drifted) > 20)
     return f"Changed outside of provisioner: {named}."
 
 
-def _marked(entry: Mapping[str, Any]) -> str:
-    change = entry["change"]
-    if "importing" in change:
-        return "="
-    symbol = _SYMBOLS.get(tuple(change["actions"]))
-    return symbol or (">" if "previous_address" in entry else "")
-
-
 def _row(entry: Mapping[str, Any]) -> str:
-    reason = entry.get("action_reason", "").replace("_", " ")
-    paths = ", ".join(f"`{path[0]}`" for path in entry["change"].get("replace_paths", ()))
-    return f"| `{_marked(entry)}` | `{entry['address']}` | {f'{paths} changed' if paths else reason} |"
+    reason = re.sub("[^a-z]+", " ", entry.get("action_reason", ""))
+    paths = ", ".join(_code(path[0]) for path in entry["change"].get("replace_paths", ()))
+    why = f"{paths} changed" if paths else reason
+    return f"| `{SYMBOLS[kind_of(entry)]}` | {_code(entry['address'])} | {why} |"
+
+
+def _code(text: str) -> str:
+    """A piece of code on one line of a table. A saved plan may be forged: even an address is only text."""
+    return "`" + escape(text).replace("`", "'").replace("|", "/") + "`"

@@ -4,46 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from provisioner.model import App, AppSpec
 from provisioner.plan import Action, ActionKind, Conflict, Counts, Plan, Reason
-from provisioner.render.attributes import changed, line, members, merged
 from provisioner.render.drift_text import drift_lines
 from provisioner.render.lengths import length
+from provisioner.render.phrases import (
+    AS_REQUESTED,
+    CLOSED,
+    DELIVERED,
+    MEANINGS,
+    PHRASES,
+    RESUMED,
+    SCOPES_ONLY,
+    SYMBOLS,
+    WORDS,
+)
+from provisioner.render.plan_bodies import body
 from provisioner.text import quote
 
-_SYMBOLS: Mapping[ActionKind | None, tuple[str, str]] = {
-    ActionKind.CREATE: ("+", "create"),
-    ActionKind.REPLACE: ("-/+", "destroy and then create replacement"),
-    ActionKind.DELETE: ("-", "destroy"),
-    ActionKind.ROTATE: ("~", "update in place"),
-    ActionKind.FORGET: (".", "forget"),
-    ActionKind.IMPORT: ("=", "import"),
-    ActionKind.MOVE: (">", "move"),
-    ActionKind.PROTECT: ("~", "update in place"),
-    ActionKind.DELIVER: ("~", "update in place"),
-    None: ("~", "update in place"),
-}
-_PHRASES: Mapping[ActionKind | None, str] = {
-    ActionKind.CREATE: "will be created",
-    ActionKind.REPLACE: "must be replaced",
-    ActionKind.DELETE: "will be destroyed",
-    ActionKind.ROTATE: "will have its secret rotated",
-    ActionKind.FORGET: "will be forgotten",
-    ActionKind.IMPORT: "will be imported",
+_UPDATES: Mapping[ActionKind | None, str] = {
     ActionKind.PROTECT: "will be updated in the state only",
-    ActionKind.DELIVER: "will have its secret delivered",
-    None: "has an open operation, which will be closed",
+    ActionKind.DELIVER: DELIVERED,
+    None: CLOSED,
 }
-_RESUMED: Mapping[Reason | None, str] = {
-    Reason.ANSWER_ON_DISK: "will be recorded",
-    Reason.TAKE_OVER: "will be taken over, with a new secret",
-    Reason.NOT_SETTLED: "is left open",
-    Reason.WHOSE: "is left open",
-}
-# Scopes are documented as not enforced yet; when they are, this line and its use go.
-SCOPES_ONLY = "only the scopes differ, and Meteroid does not enforce scopes today: it has no effect but this"
-_UNKNOWN = "(known after apply)"
-_SENSITIVE = "(sensitive value)"
 
 
 def plan_text(plan: Plan, readers: Iterable[str] = ()) -> str:
@@ -112,49 +94,30 @@ def _why_nothing(plan: Plan) -> str:
 
 def _legend(changes: tuple[Action, ...]) -> Iterator[str]:
     yield "provisioner will do the following; the symbols mean:"
-    for symbol, meaning in dict.fromkeys(map(_symbol, changes)):
+    words = [WORDS[action.shown_as] for action in changes]
+    for symbol, meaning in dict.fromkeys((SYMBOLS[word], MEANINGS.get(word, word)) for word in words):
         yield f"{symbol:>3} {meaning}"
     yield ""
-
-
-def _symbol(action: Action) -> tuple[str, str]:
-    """The symbol and what it means."""
-    return _SYMBOLS[action.shown_as]
 
 
 def _block(action: Action) -> Iterator[str]:
     yield f"  # {_headline(action)}"
     yield from (f"  # ({reason})" for reason in _reasons(action))
-    body = list(_body(action))
-    if body:
-        yield f'{_symbol(action)[0]:>3} resource "oauth_app" "{action.address.key}" {{'
-        yield from body
+    lines = list(body(action))
+    if lines:
+        yield f'{SYMBOLS[WORDS[action.shown_as]]:>3} resource "oauth_app" "{action.address.key}" {{'
+        yield from lines
         yield "    }"
     yield ""
 
 
 def _headline(action: Action) -> str:
     if action.kind is ActionKind.MOVE:
-        return f"{action.moved_from} has moved to {action.address}"
+        return f"{action.moved_from} {PHRASES['move']} to {action.address}"
     if action.kind is ActionKind.REPLACE and action.reason is Reason.REQUESTED:
-        return f"{action.address} will be replaced, as requested"
-    return f"{action.address} {_RESUMED.get(action.reason) or _PHRASES[action.shown_as]}"
-
-
-def _body(action: Action) -> Iterator[str]:
-    match action.shown_as:
-        case ActionKind.CREATE:
-            return _created(action)
-        case ActionKind.REPLACE:
-            return _replaced(action)
-        case ActionKind.DELETE | ActionKind.FORGET:
-            return _gone(action)
-        case ActionKind.ROTATE | ActionKind.MOVE | ActionKind.PROTECT | ActionKind.DELIVER:
-            return _kept(action)
-        case ActionKind.IMPORT if action.observed:
-            return _imported(action, action.observed)
-        case _:
-            return iter(())
+        return f"{action.address} {AS_REQUESTED}"
+    resumed = RESUMED.get(action.reason) if action.reason else None
+    return f"{action.address} {resumed or _UPDATES.get(action.shown_as) or PHRASES[WORDS[action.shown_as]]}"
 
 
 def _reasons(action: Action) -> Iterator[str]:
@@ -195,92 +158,6 @@ def _handover(action: Action) -> Iterator[str]:
 def _from_the_state(action: Action) -> bool:
     """Whether a secret is delivered that this run does not make."""
     return not _seals(action)
-
-
-def _created(action: Action) -> Iterator[str]:
-    app = action.observed if action.kind is ActionKind.RESUME else None
-    if action.spec is None:
-        return
-    yield line("+", "client_id", quote(app.client_id) if app else _UNKNOWN)
-    yield line("+", "client_secret", _SENSITIVE)
-    yield line("+", "id", quote(app.id) if app else _UNKNOWN)
-    yield line("+", "name", quote(action.spec.name))
-    if action.protect:
-        yield line("+", "protect", "true")
-    yield from members("+", "redirect_uris", ((uri, "+") for uri in sorted(action.spec.redirect_uris)))
-    if action.spec.scopes is not None:
-        yield from members("+", "scopes", ((scope, "+") for scope in sorted(action.spec.scopes)))
-
-
-def _replaced(action: Action) -> Iterator[str]:
-    app, spec = _present(action), action.spec
-    if spec is None:
-        return
-    yield line("~", "client_id", f"{quote(app.client_id)} -> {_UNKNOWN}")
-    yield line("~", "client_secret", _SENSITIVE)
-    yield line("~", "id", f"{quote(app.id)} -> {_UNKNOWN}")
-    if app.name != spec.name:
-        yield line("~", "name", f"{quote(app.name)} -> {quote(spec.name)} # forces replacement")
-    else:
-        yield line(" ", "name", quote(app.name))
-    for name, before, after in _sets(app, spec):
-        marked, why = (" ", "") if before == after else ("~", " # forces replacement")
-        yield from members(marked, name, merged(before, after), why)
-    if spec.scopes is None and app.scopes:  # the new app does not get them
-        yield from members("~", "scopes", ((it, "-") for it in sorted(app.scopes)), after=f" -> {_UNKNOWN}")
-
-
-def _gone(action: Action) -> Iterator[str]:
-    app, deleted = _present(action), action.shown_as is ActionKind.DELETE
-    symbol, ending = ("-", " -> null") if deleted else (".", "")
-    for name, value in (("client_id", app.client_id), ("id", app.id), ("name", app.name)):
-        yield line(symbol, name, quote(value) + ending)
-    for name, values in (("redirect_uris", app.redirect_uris), ("scopes", app.scopes)):
-        yield from members(symbol, name, ((value, symbol) for value in sorted(values)), after=ending)
-
-
-def _kept(action: Action) -> Iterator[str]:
-    app = _present(action)
-    yield line(" ", "client_id", quote(app.client_id))
-    if action.shown_as is ActionKind.ROTATE:
-        yield line("~", "client_secret", _SENSITIVE)
-    yield line(" ", "id", quote(app.id))
-    yield from _protection(action)
-
-
-def _imported(action: Action, app: App) -> Iterator[str]:
-    for name, value in (("client_id", app.client_id), ("id", app.id), ("name", app.name)):
-        yield line(" ", name, quote(value))
-    if action.protect:
-        yield line("+", "protect", "true")
-    for name, values in (("redirect_uris", app.redirect_uris), ("scopes", app.scopes)):
-        yield from members(" ", name, ((value, " ") for value in sorted(values)))
-
-
-def _protection(action: Action) -> Iterator[str]:
-    """Only where it changes: kept in the state, not in the API."""
-    before = action.record.protect if action.record else False
-    if action.protect != before:
-        yield from changed("protect", str(before).lower(), str(action.protect).lower())
-
-
-def _present(action: Action) -> App:
-    """The app that an action is about: as it is now, as it was recorded, or as the journal has it."""
-    known = (
-        action.observed,
-        action.record.app if action.record else None,
-        action.open.operation.app if action.open else None,
-    )
-    app = next((app for app in known if app), None)
-    if app is None:
-        raise ValueError(f"{action.address} has no app to be shown")
-    return app
-
-
-def _sets(app: App, spec: AppSpec) -> Iterator[tuple[str, frozenset[str], frozenset[str]]]:
-    yield "redirect_uris", frozenset(app.redirect_uris), frozenset(spec.redirect_uris)
-    if spec.scopes is not None:
-        yield "scopes", frozenset(app.scopes), frozenset(spec.scopes)
 
 
 def _seals(action: Action) -> bool:

@@ -18,8 +18,9 @@ from provisioner.errors import PlanError
 from provisioner.plan import Plan
 from provisioner.render.lengths import length
 from provisioner.render.plan_json import FORMAT_VERSION, document
+from provisioner.render.terraform import as_terraform
 from provisioner.reply import is_moment
-from provisioner.text import quote
+from provisioner.text import escape, quote
 
 DIGEST = "sha256:"
 _FLAGS = ("refreshed", "errored", "complete", "applyable", "destruction")
@@ -41,7 +42,8 @@ def digests(desired: DesiredState, variables: Mapping[str, str]) -> dict[str, An
 
 def body(plan: Plan, made_from: Mapping[str, Any]) -> dict[str, Any]:
     """What two runs must agree on."""
-    return {**document(plan), "inputs": dict(made_from)}
+    told = document(plan)
+    return {**told, **as_terraform(told), "inputs": dict(made_from)}
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
@@ -129,9 +131,10 @@ def _damage(whole: Any) -> str:
 
 
 def _differences(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    """Where two documents differ, what they were made from first."""
+    """Where two documents differ: what they were made from first, and last what says a thing again."""
     if isinstance(before, dict) and isinstance(after, dict):
-        for name in sorted({*before, *after}, key=lambda name: (name != "inputs", name)):
+        order = {"inputs": -1, "planned_values": 1}
+        for name in sorted({*before, *after}, key=lambda name: (order.get(name, 0), name)):
             yield from _differences(before.get(name), after.get(name), f"{path}.{name}".removeprefix("."))
     elif isinstance(before, list) and isinstance(after, list) and path in _LISTS:
         yield from _by_address(before, after, path)
@@ -150,7 +153,11 @@ def _by_address(before: list[Any], after: list[Any], path: str) -> Iterator[tupl
 
 
 def _short(value: Any) -> str:
-    return "nothing" if value is None else quote(json.dumps(value, ensure_ascii=False, sort_keys=True), 200)
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return quote(value, 200)
+    return escape(json.dumps(value, ensure_ascii=False, sort_keys=True), 200)
 
 
 def _digest(value: Any) -> str:
