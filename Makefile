@@ -31,7 +31,7 @@ test: .venv/dev.stamp
 	$(BIN) -m ruff check .
 	$(BIN) -m ruff format --check .
 	$(BIN) -m mypy
-	$(BIN) -m pytest -n $(WORKERS) -m "not slow" --cov --cov-report=term-missing:skip-covered
+	$(BIN) -m pytest -n $(WORKERS) -m "not slow and not grid" --cov --cov-report=term-missing:skip-covered
 
 # The whole stories of ci/ and action.yml, half a minute; a short one of each is in `make test`.
 pipelines: .venv/dev.stamp
@@ -57,6 +57,7 @@ counterparts: .venv/dev.stamp .venv/checkov.stamp .venv/node.stamp
 TORTURE =
 torture: .venv/dev.stamp
 	@PYTHONPATH=tests $(BIN) -m torture --workers $(WORKERS) $(TORTURE)
+	$(BIN) -m pytest -n $(WORKERS) -m grid
 
 format: .venv/dev.stamp
 	$(BIN) -m ruff check --fix .

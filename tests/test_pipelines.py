@@ -390,8 +390,8 @@ def act(forge: Forge, repository: Repository, tmp_path: Path, sandbox) -> Act:
         status, log = 0, ""
         for step in ACTION["runs"]["steps"][1:]:
             if "if" in step:
-                assert step["if"] == "${{ always() && inputs.command == 'apply' }}"
-            if "if" in step and command != "apply":
+                assert step["if"] == "${{ always() && inputs.command == 'apply' && inputs.save != '' }}"
+            if "if" in step and (command != "apply" or not inputs["save"]):
                 continue
             own = {name: filled(value, inputs) for name, value in step["env"].items()}
             code, said = shell(step["run"], place, {**environment, **own})
@@ -512,6 +512,25 @@ def test_what_was_reviewed_is_applied_and_the_state_is_on_the_branch(act, forge,
     act("plan", PULL)
     (comment,) = forge.comments
     assert "\n### provisioner plan: No changes" in comment["body"]
+
+
+def test_with_the_state_in_git_an_apply_adds_nothing_to_the_branch(
+    act, forge, repository, sandbox
+) -> None:
+    in_git = TWO.replace("state: {", "state: {git: {}, ")
+    assert in_git != TWO
+    repository.git("branch", "change", "main")
+    repository.commit("apps.yaml", in_git, "change")
+    act("plan", PULL, ref="change")
+    merged(forge, repository, text=in_git)
+    before = repository.git("rev-parse", "main")
+    ran = act("apply", save="")
+    assert ran.status == 0, ran.log
+    assert repository.git("rev-parse", "main") == before
+    assert {"state.json", "apps/one.json", "apps/two.json"} == repository.names("provisioner-state")
+    assert repository.branches() == {"main", "change", "provisioner-state"}
+    assert act("apply", save="").outputs["changes"] == "false"
+    assert sandbox.calls["create"] == 2
 
 
 @SLOW
