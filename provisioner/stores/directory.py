@@ -56,6 +56,7 @@ class DirectoryStore:
         self._journal = folder / JOURNAL
         self._header = folder / HEADER
         self._files = files or Files()
+        self._made: set[Path] = set()
 
     def read(self) -> State:
         """The whole state. What is damaged, half-written or foreign is an error.
@@ -82,6 +83,7 @@ class DirectoryStore:
         while True:
             with locked(self._folder / ".lock", json.dumps(note).encode()) as holder:
                 if holder is None:
+                    self._made.clear()
                     with reporting("look after", self._folder):
                         self._tidy()
                     yield
@@ -98,7 +100,7 @@ class DirectoryStore:
 
     def write_record(self, record: AppRecord) -> None:
         """Write one app's record."""
-        self._files.folder(self._apps)
+        self._make(self._apps)
         self._files.write(self._path(record.address), record_to(record))
 
     def delete_record(self, address: Address) -> None:
@@ -120,13 +122,19 @@ class DirectoryStore:
                 f"Its journal entry would take {size:,} bytes; the limit is {_ENTRY_LIMIT:,}.",
                 "Give it fewer or shorter redirect URIs and scopes.",
             )
-        self._files.folder(self._journal)
+        self._make(self._journal)
         slot = self._files.slot(self._entry(operation.id), first, size)
         return JournalEntry(self, operation.id, slot, len(first))
 
     def close_operation(self, operation_id: str) -> None:
         """Take a journal entry away."""
         self._files.remove(self._entry(operation_id))
+
+    def _make(self, folder: Path) -> None:
+        """Once under a lock: every app needs both folders."""
+        if folder not in self._made:
+            self._files.folder(folder)
+            self._made.add(folder)
 
     def _path(self, address: Address) -> Path:
         return self._apps / f"{address.key}.json"
