@@ -167,14 +167,17 @@ def test_other_files_of_the_branch_are_left_alone(here: Runner, there: Runner) -
     here.record("one")
     there.git("fetch", "--quiet", "origin", NAME)
     there.git("checkout", "--quiet", "-b", NAME, "FETCH_HEAD")
-    (there.folder / "README.md").write_text("The state of our OAuth apps.\n")
-    there.git("add", "README.md")
+    for name in ("README.md", "apps/README.md", "apps/.gitkeep"):
+        (there.folder / name).write_text("The state of our OAuth apps.\n")
+    there.git("add", "README.md", "apps")
     there.git("commit", "--quiet", "--message=readme")
     there.git("push", "--quiet", "origin", NAME)
     here.record("two")
     here.store.read()
     listed = here.git("ls-tree", "-r", "--name-only", f"refs/provisioner/{NAME}/state").split()
-    assert listed == ["README.md", "apps/one.json", "apps/two.json", "state.json"]
+    ours = ["apps/one.json", "apps/two.json", "state.json"]
+    assert listed == ["README.md", "apps/.gitkeep", "apps/README.md", *ours]
+    assert (here.told, there.told) == ([], [])
 
 
 def test_nothing_appears_in_the_work_tree_and_nothing_is_staged(here: Runner) -> None:
@@ -190,7 +193,7 @@ def test_a_shallow_clone_writes_too_and_stays_shallow(here: Runner, clone: Clone
     runner = Runner(clone("runner", "--depth=1"))
     runner.record("three")
     assert here.keys() == {"one", "two", "three"}
-    assert runner.git("rev-list", "--count", f"refs/provisioner/{NAME}/state") == "1\n"
+    assert runner.git("rev-list", "--count", f"refs/provisioner/{NAME}/state") == "2\n"  # seen, and made
 
 
 def test_all_work_trees_of_a_repository_have_the_same_copy(here: Runner, tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ def test_two_branches_are_two_states(here: Runner) -> None:
 
 def test_a_damaged_record_is_refused_and_told_by_branch_and_path(here: Runner) -> None:
     here.record("one")
-    commit = here.branch.made(here.branch.tips().state, {"apps/one.json": b"{"}, "damaged", None).state
+    commit = here.branch.made(here.branch.tips(), {"apps/one.json": b"{"}, "damaged", None).state
     here.git("push", "--quiet", "origin", f"{commit}:refs/heads/{NAME}")
     with pytest.raises(StateError, match=f'"{NAME}:apps/one.json"'):
         here.store.read()
@@ -225,7 +228,7 @@ def test_a_damaged_record_is_refused_and_told_by_branch_and_path(here: Runner) -
 
 def test_a_branch_without_its_header_is_no_empty_state(here: Runner) -> None:
     here.record("one")
-    commit = here.branch.made(here.branch.tips().state, {"state.json": None}, "damaged", None).state
+    commit = here.branch.made(here.branch.tips(), {"state.json": None}, "damaged", None).state
     here.git("push", "--quiet", "origin", f"{commit}:refs/heads/{NAME}")
     with pytest.raises(StateError, match=f'"{NAME}:state.json" is missing'):
         here.store.read()
@@ -253,8 +256,13 @@ def test_a_branch_that_is_gone_is_no_empty_state_and_the_hint_brings_it_back(
     there.git("push", "--quiet", "origin", f":{NAME}")
     with pytest.raises(StateError, match="is gone from origin") as caught, here.store.lock("apply"):
         pass
-    command = caught.value.hint.removeprefix("Bring it back: git ").split()
-    here.git(*command)
+    with pytest.raises(StateError, match="is gone from origin"):
+        here.store.read()
+    with pytest.raises(StateError, match="is gone from origin"), here.store.lock("apply"):
+        pass  # a second time, too
+    command, other = caught.value.hint.splitlines()
+    here.git(*command.removeprefix("Bring it back: git ").split())
+    assert str(here.folder / ".git" / "provisioner" / NAME) in other
     assert there.keys() == {"one"}
 
 
@@ -392,7 +400,7 @@ def test_a_broken_lock_stops_its_run_at_the_next_step(here: Runner, there: Runne
 def test_a_lock_whose_note_cannot_be_read_never_ends_and_is_broken_by_its_commit(
     here: Runner, note: bytes
 ) -> None:
-    commit = here.branch.made(None, {}, "", note).lock
+    commit = here.branch.made(Tips(None, None), {}, "", note).lock
     here.git("push", "--quiet", "origin", f"{commit}:refs/heads/{NAME}-lock")
     with pytest.raises(LockedError, match="locked") as caught, here.store.lock("apply"):
         pass
@@ -549,11 +557,145 @@ def test_a_fetch_that_another_one_was_in_the_way_of_is_tried_again(here, there, 
     assert "Git said: fatal: no." in caught.value.detail
 
 
+class Meddled(Branch):
+    """A branch that something happens to between two looks at it."""
+
+    def __init__(self, branch: Branch, **meanwhile: Callable[[], None]) -> None:
+        super().__init__(branch.git, branch.remote, branch.name, branch.waits)
+        object.__setattr__(self, "meanwhile", meanwhile)
+
+    def happens(self, name: str) -> None:
+        meanwhile: dict[str, Callable[[], None]] = self.meanwhile  # type: ignore[attr-defined]  # set above
+        meanwhile.pop(name, lambda: None)()
+
+    def push(self, before: Tips, after: Tips) -> None:
+        super().push(before, after)
+        self.happens("pushed")
+
+    def note_at(self, tip: str) -> tuple[str, bytes]:
+        self.happens("noting")
+        return super().note_at(tip)
+
+    def contents(self, commit: str) -> dict[str, bytes]:
+        self.happens("reading")
+        return super().contents(commit)
+
+
+def meddled(runner: Runner, **meanwhile: Callable[[], None]) -> GitStore:
+    return GitStore(Meddled(runner.branch, **meanwhile), 600.0, runner.told.append)
+
+
+def failing() -> None:
+    raise StateError("It could not be read")
+
+
+def test_a_run_that_could_not_receive_the_branch_leaves_it_and_the_copy_alone(here, there) -> None:
+    here.record("one")
+    there.record("two")
+    for runner in (here, Runner(there.folder)):
+        store = meddled(runner, reading=failing)
+        with pytest.raises(StateError, match="could not be read"), store.lock("apply"):
+            pass
+        assert here.branch.tips().lock is None
+        runner.record()
+        assert runner.keys() == {"one", "two"}
+
+
+def test_a_lock_that_was_lost_as_soon_as_it_was_taken_is_not_taken_for_ours(here, there) -> None:
+    theirs: list[str] = []
+
+    def break_and_take() -> None:
+        lock = there.branch.tips().lock
+        note = lease_to(Lease("lock_b", "h", 1, "apply", 0, 1 << 40))
+        made = there.branch.made(Tips(None, None), {}, "", note)
+        there.git("fetch", "--quiet", "origin", f"{NAME}-lock")
+        there.branch.push(Tips(None, lock), made)
+        theirs.append(str(made.lock))
+
+    store = meddled(here, pushed=break_and_take)
+    with pytest.raises(MovedError, match="is not there"), store.lock("apply"):
+        pass
+    assert here.branch.tips() == Tips(None, theirs[0])
+
+
+def test_a_lock_that_is_given_back_while_it_is_looked_at_is_had(here: Runner, there: Runner) -> None:
+    held = there.store.lock("apply")
+    held.__enter__()
+    with meddled(here, noting=lambda: held.__exit__(None, None, None) and None).lock("apply"):
+        pass
+
+
+def test_a_look_that_fails_after_the_lock_was_taken_gives_it_back(here, there, faulty) -> None:
+    on_look = 'if [ -e "$HOME/pushed" ]; then rm "$HOME/pushed"; exit 1; fi'
+    script = f'case " $* " in *" push "*) : > "$HOME/pushed";; *" ls-remote "*) {on_look};; esac'
+    store = Runner(here.folder, faulty(script)).store
+    with pytest.raises(StateError, match="could not be asked"), store.lock("apply"):
+        pass
+    assert there.branch.tips().lock is None
+
+
+def test_a_host_that_takes_no_push_but_forward_is_good_enough(here, there, tmp_path) -> None:
+    here.git("--git-dir", str(tmp_path / "origin.git"), "config", "receive.denyNonFastForwards", "true")
+    with here.store.lock("apply"):
+        here.store.write_header(HEADER)
+        for number in (1, 2):
+            here.store.open_operation(operation(number), Step(Phase.CREATING), 100).leave()
+    assert len(there.store.read().open) == 2
+
+
+def test_a_last_push_that_somebody_takes_back_stays_taken_back(here: Runner, there: Runner) -> None:
+    here.record("one")
+    first = here.branch.tips().state
+    here.record("two")
+    there.git("fetch", "--quiet", "origin", NAME)
+    there.git("push", "--quiet", "--force", "origin", f"{first}:refs/heads/{NAME}")
+    here.record()
+    assert there.keys() == {"one"}
+
+
+def test_an_entry_whose_end_fails_and_that_is_left_then_counts_once(here: Runner, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise StateError("It could not be removed")
+
+    with here.store.lock("apply"):
+        here.store.write_header(HEADER)
+        entry = here.store.open_operation(operation(1), Step(Phase.CREATING), 100)
+        monkeypatch.setattr("provisioner.stores.directory.DirectoryStore.close_operation", fail)
+        with pytest.raises(StateError):
+            entry.close()
+        entry.leave()
+
+
+def test_two_states_of_one_clone_are_written_at_once(here: Runner) -> None:
+    failed: list[ProvisionerError] = []
+
+    def work(name: str) -> None:
+        store = GitStore(Branch(here.branch.git, "origin", name), 600.0, here.told.append)
+        try:
+            with store.lock("apply"):
+                store.write_header(HEADER)
+                for number in range(5):
+                    store.open_operation(operation(number), Step(Phase.CREATING), 100).leave()
+        except ProvisionerError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [f"{error} {error.detail}" for error in failed] == []
+
+
 # What leaks nowhere
 
 
-def test_a_password_in_the_remote_s_address_is_in_no_message(here: Runner) -> None:
-    here.git("remote", "set-url", "origin", "http://deploy:hunter2canary@127.0.0.1:9/x.git")
+@pytest.mark.parametrize(
+    "address",
+    ["http://deploy:hunter2canary@127.0.0.1:9/x.git", "http://127.0.0.1:9/x.git?token=hunter2canary"],
+)
+def test_a_password_in_the_remote_s_address_is_in_no_message(here: Runner, address: str) -> None:
+    here.git("remote", "set-url", "origin", address)
     with pytest.raises(StateError) as caught:
         here.store.read()
     assert "127.0.0.1" in caught.value.detail
@@ -685,6 +827,16 @@ def test_a_push_that_failed_is_told_to_everybody_who_waits_from_then_on(pusher) 
         with pytest.raises(StateError, match="did not work"):
             one.wait()
     assert pushes == [1]
+
+
+def test_whatever_ends_the_thread_is_told_to_those_who_wait(pusher) -> None:
+    def push() -> None:
+        raise MemoryError
+
+    one = pusher(push)
+    one.note()
+    with pytest.raises(StateError, match="could not be pushed"):
+        one.wait()
 
 
 def test_who_waits_for_nothing_does_not_wait(pusher) -> None:

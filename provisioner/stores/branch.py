@@ -11,12 +11,18 @@ from provisioner.errors import StateError
 from provisioner.stores.git_command import NOT_RUN, Ended, Git, failure
 from provisioner.stores.reading import APPS, HEADER, JOURNAL
 
-_OURS = re.compile(rf"{HEADER}|(?:{APPS}|{re.escape(JOURNAL)})/[^/]+")
+_OURS = re.compile(rf"{HEADER}|{APPS}/[^/.][^/]*\.json|{re.escape(JOURNAL)}/[^/.][^/]*\.(?:op|sight)")
 _FILE = b"100644"
 _WHO = b"provisioner <provisioner@localhost>"
 _WAITS = (0.0, 1.0, 3.0)  # seconds before each try of a push that may or may not have come through
 _REFUSED = re.compile(r"!\t[^\t]*\t\[(?:remote )?rejected\] \((.*)\)")
-_PASSING = ("cannot lock ref", "failed to update ref", "stale info", "atomic push failed")
+_PASSING = (
+    "cannot lock ref",
+    "failed to update ref",
+    "stale info",
+    "atomic push fail",
+    "atomic transaction failed",
+)
 
 
 class MovedError(StateError):
@@ -51,6 +57,11 @@ class Branch:
         """The branch that is there for as long as somebody holds the lock."""
         return f"refs/heads/{self.name}-lock"
 
+    @property
+    def seen_ref(self) -> str:
+        """What was last seen of the state's branch, here."""
+        return f"refs/provisioner/{self.name}/state"
+
     def tips(self) -> Tips:
         """Both ends, as the remote has them now."""
         ended = self._tips()
@@ -76,13 +87,13 @@ class Branch:
     def note_at(self, tip: str) -> tuple[str, bytes]:
         """The lock's commit, in the same way, and what its holder wrote."""
         commit = self._fetched("lock", self.lock_ref, tip)
-        return commit, self.git.ask("show", "--no-patch", "--format=%B", commit)
+        return commit, self.git.ask("cat-file", "commit", commit).partition(b"\n\n")[2]
 
     def _fetched(self, kind: str, ref: str, tip: str) -> str:
         local = f"refs/provisioner/{self.name}/{kind}"
         shallow = self.git.ask("rev-parse", "--is-shallow-repository").strip() == b"true"
         depth = ["--depth=1"] if shallow else []  # as the rest of it: all of its history is of no use then
-        fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *depth]
+        fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-filter", *depth]
         ended = NOT_RUN
         for wait in self.waits:  # two runs that fetch at once are in each other's way
             self.sleep(wait)
@@ -122,18 +133,25 @@ class Branch:
         return dict(zip(ours, _blobs(self.git.ask("cat-file", "--batch", content=asked)), strict=True))
 
     def made(
-        self, parent: str | None, changes: Mapping[str, bytes | None], message: str, note: bytes | None
+        self, before: Tips, changes: Mapping[str, bytes | None], message: str, note: bytes | None
     ) -> Tips:
-        """New commits, not pushed yet: the state with its changes (None: gone), and the lock's note."""
+        """New commits, not pushed yet: the state with its changes (None: gone), and the lock's note.
+
+        Each comes after the one before it, the lock's too: there are hosts that take nothing else.
+        """
+        ref = f"refs/provisioner/{self.name}/made-".encode()
         stream: list[bytes] = []
         if changes:
-            stream += [*_commit(b"state", b":1", message.encode(), parent, changes), b"get-mark :1\n"]
+            stream += [
+                *_commit(ref + b"state", b":1", message.encode(), before.state, changes),
+                b"get-mark :1\n",
+            ]
         if note is not None:
-            stream += [*_commit(b"lock", b":2", note, None, {}), b"get-mark :2\n"]
+            stream += [*_commit(ref + b"lock", b":2", note, before.lock, {}), b"get-mark :2\n"]
         if not stream:
-            return Tips(parent, None)
+            return Tips(before.state, None)
         made = self.git.ask("fast-import", "--quiet", "--force", content=b"".join(stream)).decode().split()
-        return Tips(made[0] if changes else parent, made[-1] if note is not None else None)
+        return Tips(made[0] if changes else before.state, made[-1] if note is not None else None)
 
     def push(self, before: Tips, after: Tips) -> None:
         """Let the remote go from `before` to `after`, both branches or none, and only from there.
@@ -161,7 +179,11 @@ class Branch:
         if looked.status != 0:
             return False
         now = self._tips_in(looked)
-        if now == after:
+        if after.lock is not None:  # no other commit is like it, and both branches went or none
+            came = now.lock == after.lock
+        else:
+            came = now.state == after.state and (after.state != before.state or now.lock != before.lock)
+        if came:
             return True
         if now != before:
             raise MovedError(
@@ -177,7 +199,7 @@ class Branch:
     def _keep(self, after: Tips) -> None:
         """So that git does not throw away what is built upon."""
         if after.state:
-            self.git.attempt("update-ref", f"refs/provisioner/{self.name}/pushed", after.state)
+            self.git.attempt("update-ref", self.seen_ref, after.state)
 
 
 _LATER = "Run `provisioner plan` again: it shows what is recorded, and what is left open."
@@ -206,10 +228,9 @@ def _blobs(out: bytes) -> Iterable[bytes]:
 
 
 def _commit(
-    kind: bytes, mark: bytes, message: bytes, parent: str | None, changes: Mapping[str, bytes | None]
+    ref: bytes, mark: bytes, message: bytes, parent: str | None, changes: Mapping[str, bytes | None]
 ) -> list[bytes]:
     """For git-fast-import."""
-    ref = b"refs/provisioner/made/" + kind
     who = b"committer %s %d +0000\n" % (_WHO, int(time.time()))
     stream = [b"reset %s\ncommit %s\nmark %s\n" % (ref, ref, mark), who, _data(message)]
     if parent:

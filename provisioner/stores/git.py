@@ -25,6 +25,7 @@ from provisioner.state import AppRecord, Header, State
 from provisioner.stores.branch import Branch, MovedError, Tips
 from provisioner.stores.lease import Lease, lease_from, lease_to
 from provisioner.stores.local_copy import LocalCopy, difference
+from provisioner.stores.noting import Noting
 from provisioner.stores.pusher import Pusher
 from provisioner.stores.reading import state_from
 from provisioner.text import escape
@@ -55,8 +56,8 @@ class GitStore:
         ended = self._branch.git.attempt("rev-parse", "--path-format=absolute", "--git-common-dir")
         if ended.status != 0:
             raise StateError(
-                f"{shown(self._branch.git.folder)} is in no git repository",
-                "The manifest says that its state is a branch (state.git).",
+                f"{shown(self._branch.git.folder)} is in no git repository that can be used",
+                f"The manifest says that its state is a branch (state.git). Git said: {ended.said}.",
                 "Run this in a clone of the repository that the manifest belongs to.",
             )
         common = Path(os.fsdecode(ended.out.rstrip(b"\n")))
@@ -67,6 +68,8 @@ class GitStore:
         if self._pusher is not None:
             return self._copy.store.read()
         tip = self._branch.tips().state
+        if tip is None and any(self._copy.commits()):
+            raise self._gone()
         contents = self._branch.contents(self._branch.state_at(tip)) if tip else {}
         return state_from(contents, lambda path: f"{self._branch.name}:{path}")
 
@@ -77,6 +80,10 @@ class GitStore:
             self._take(operation, timeout)
             try:
                 self._receive()
+            except BaseException:
+                self._give_back()
+                raise
+            try:
                 with self._pushing():
                     yield
             except BaseException:
@@ -112,7 +119,7 @@ class GitStore:
         self._room.acquire()
         noting = None
         try:
-            noting = _Noting(
+            noting = Noting(
                 self._copy.store.open_operation(operation, step, reply_bytes), self._note, self._room.release
             )
             self._note()
@@ -130,20 +137,33 @@ class GitStore:
 
     def unlock(self, lock_id: str | None) -> str:
         """Break the lock `lock_id` by hand; who held it. Raises UsageError where that is not the lock."""
-        tips = self._branch.tips()
+        tips, note = self._holder()
         if tips.lock is None:
             raise UsageError("The state is not locked", "", "Run the command that was refused again.")
-        commit, note = self._branch.note_at(tips.lock)
         holder = lease_from(note)
-        held_id = holder.id if holder else commit
+        held_id = holder.id if holder else tips.lock
         if lock_id != held_id:
             raise UsageError(
                 "The lock has another id" if lock_id else "Which lock is to be broken?",
-                _holds(holder, commit),
-                f"If that run is dead: provisioner state unlock {held_id}",
+                _holds(holder, tips.lock),
+                f"If that run is dead: provisioner state unlock {escape(held_id, 80)}",
             )
-        self._branch.push(Tips(tips.state, commit), Tips(tips.state, None))
-        return _holds(holder, commit)
+        self._branch.push(tips, Tips(tips.state, None))
+        return _holds(holder, tips.lock)
+
+    def _holder(self) -> tuple[Tips, bytes]:
+        """Both branches, and what the lock's holder wrote, if there is one."""
+        while True:
+            tips = self._branch.tips()
+            if tips.lock is None:
+                return tips, b""
+            try:
+                commit, note = self._branch.note_at(tips.lock)
+            except StateError:
+                if self._branch.tips().lock == tips.lock:
+                    raise
+            else:  # it may have been renewed meanwhile
+                return Tips(tips.state, commit), note
 
     def _note(self) -> None:
         if self._pusher is not None:
@@ -156,14 +176,12 @@ class GitStore:
 
     def _taken(self, operation: str, *, waiting: bool) -> bool:
         """Whether the lock is ours now. Raises LockedError where it is not, and nobody waits for it."""
-        tips, now, holder = self._branch.tips(), time.time(), None
-        if tips.lock is not None:
-            commit, note = self._branch.note_at(tips.lock)
-            tips, holder = Tips(tips.state, commit), lease_from(note)
-            if holder is None or not holder.expired(now):
-                if waiting:
-                    return False
-                raise LockedError("The state is locked", _holds(holder, commit), _unlock(holder, commit))
+        (tips, note), now = self._holder(), time.time()
+        holder = lease_from(note)
+        if tips.lock is not None and (holder is None or not holder.expired(now)):
+            if waiting:
+                return False
+            raise LockedError("The state is locked", _holds(holder, tips.lock), _unlock(holder, tips.lock))
         lease = Lease(
             f"lock_{secrets.token_hex(6)}",
             socket.gethostname(),
@@ -172,22 +190,37 @@ class GitStore:
             int(now),
             int(now + self._lease),
         )
-        made = self._branch.made(tips.state, {}, "", lease_to(lease))
+        made = self._branch.made(tips, {}, "", lease_to(lease))
         try:
             self._branch.push(tips, made)
         except MovedError:  # another run was quicker
             return self._taken(operation, waiting=waiting)
         if holder is not None:
             self._tell(f"Note: the lock of a run that ended without it was taken over: {holder.told(now)}.")
-        # Anew: whoever held the lock a moment ago may have written before giving it back.
-        self._tips, self._held, self._operation = self._branch.tips(), lease, operation
+        self._tips, self._held, self._operation = made, lease, operation
+        try:
+            self._tips = self._seen_with(made.lock)
+        except BaseException:
+            self._give_back()
+            raise
         return True
+
+    def _seen_with(self, lock: str | None) -> Tips:
+        """Both branches once the lock is ours: whoever held it before may have written until the end."""
+        there = self._branch.tips()
+        if there.lock != lock:
+            raise MovedError(
+                f"The lock was pushed to {self._branch.remote} and is not there",
+                "Somebody has broken it at once, or pushes go elsewhere than fetches come from.",
+                f"Look at: git remote get-url --push {self._branch.remote}",
+            )
+        return there
 
     def _receive(self) -> None:
         """Make the copy here what the branch is; what was written here and not pushed is pushed first."""
         tip, copy = self._tips.state, self._copy
-        contents = self._branch.contents(self._branch.state_at(tip)) if tip else {}
         copy.files.taken()
+        contents = self._branch.contents(self._branch.state_at(tip)) if tip else {}
         commits = copy.commits()
         if tip in commits:
             ahead = difference(contents, copy.contents())
@@ -197,15 +230,11 @@ class GitStore:
                 self._push()
             return
         if tip is None:
-            raise StateError(
-                f"The branch {self._branch.name} is gone from {self._branch.remote}",
-                "It was there, so this is not an empty state.",
-                f"Bring it back: git push {self._branch.remote} "
-                f"refs/provisioner/{self._branch.name}/pushed:{self._branch.state_ref}",
-            )
-        known = [commit for commit in commits if commit and self._branch.has(commit)]
-        pushed = [commit for commit in known if self._branch.leads_to(commit, tip)] or known[:1]
-        unpushed = difference(self._branch.contents(pushed[-1]), copy.contents()) if pushed else {}
+            raise self._gone()
+        known = [commit for commit in commits if commit is None or self._branch.has(commit)]
+        pushed = [commit for commit in known if commit and self._branch.leads_to(commit, tip)] or known[:1]
+        base = self._branch.contents(pushed[-1]) if pushed and pushed[-1] else {}
+        unpushed = difference(base, copy.contents()) if pushed else {}
         if unpushed:
             aside = copy.set_aside(unpushed)
             self._tell(
@@ -236,8 +265,28 @@ class GitStore:
         self._holding()
         try:
             self._send(None)
+            if self._tips.state is not None:  # which was seen to be there; an earlier one would be a rollback
+                self._copy.say(self._tips.state)
         finally:
             self._held = None
+
+    def _give_back(self) -> None:
+        """The lock alone: the copy here was not made the branch's, and says nothing of it."""
+        try:
+            self._branch.push(self._tips, Tips(self._tips.state, None))
+        except ProvisionerError as error:
+            self._tell(f"Note: {error.summary}. {error.detail}")
+        finally:
+            self._held = None
+
+    def _gone(self) -> StateError:
+        name, remote = self._branch.name, self._branch.remote
+        return StateError(
+            f"The branch {name} is gone from {remote}",
+            "It was there, so this is not an empty state.",
+            f"Bring it back: git push {remote} {self._branch.seen_ref}:{self._branch.state_ref}\n"
+            f"Or, to start without it, first remove {shown(self._copy.folder)}",
+        )
 
     def _holding(self) -> Lease:
         if self._held is None:
@@ -251,8 +300,9 @@ class GitStore:
     def _send(self, note: bytes | None) -> None:
         changes = self._copy.files.taken()
         try:
-            after = self._branch.made(self._tips.state, changes, f"{self._operation} [skip ci]", note)
-            self._copy.say(self._tips.state, after.state)
+            after = self._branch.made(self._tips, changes, f"{self._operation} [skip ci]", note)
+            if changes:
+                self._copy.say(self._tips.state, after.state)
             self._branch.push(self._tips, after)
         except ProvisionerError as error:
             self._copy.files.put_back(changes)
@@ -262,35 +312,6 @@ class GitStore:
         if self._tips.state is None:
             self._copy.say(after.state)  # from now on the branch is there, and can be missed
         self._tips = after
-
-
-class _Noting:
-    """A journal entry whose steps are noted."""
-
-    def __init__(self, entry: JournalEntry, note: Callable[[], None], done: Callable[[], None]) -> None:
-        self._entry = entry
-        self._note = note
-        self._done = done
-
-    def step(self, step: Step) -> None:
-        """Make how far it has come durable here; the branch has it soon."""
-        self._entry.step(step)
-        self._note()
-
-    def close(self) -> None:
-        """The operation is over."""
-        try:
-            self._entry.close()
-        finally:
-            self._done()
-        self._note()
-
-    def leave(self) -> None:
-        """The operation stays open for the next run."""
-        try:
-            self._entry.leave()
-        finally:
-            self._done()
 
 
 def _holds(holder: Lease | None, commit: str) -> str:

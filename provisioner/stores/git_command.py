@@ -42,12 +42,13 @@ _SETTINGS = (
     "gc.auto=0",
     "maintenance.auto=false",
     "push.gpgSign=false",
+    "push.pushOption=",
     "push.followTags=false",
     "submodule.recurse=false",
 )
-_CREDENTIALS = re.compile(r"(://)[^/\s@]*@")
+_CREDENTIALS = ((re.compile(r"://\S*@"), "://…@"), (re.compile(r"\?\S*"), "?…"))  # of an address
 _SAID = re.compile(r"(?:remote|fatal|error|warning|ERROR): *\S")
-_LINES = 4  # of what it said
+_LINES = 4  # of what it said: the first of them have the reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ class Git:
             except BaseException as error:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+                with suppress(subprocess.TimeoutExpired):  # whoever went elsewhere may hold the pipes
+                    process.communicate(timeout=1)
                 if isinstance(error, subprocess.TimeoutExpired):
                     return Ended(None, b"", f"it did not end within {self.seconds:.0f} s")
                 raise
@@ -123,5 +125,6 @@ def failure(summary: str, ended: Ended, hint: str = "") -> StateError:
 
 def _complaint(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if _SAID.match(line)]
-    shown_lines = (escape(_CREDENTIALS.sub(r"\1…@", line), 200) for line in lines[-_LINES:])
-    return "; ".join(shown_lines)
+    for pattern, cut in _CREDENTIALS:
+        lines = [pattern.sub(cut, line) for line in lines]
+    return "; ".join(escape(line, 200) for line in lines[:_LINES])

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from provisioner.text import escape
 
+_FAR = 1 << 53  # of seconds: no time that anybody means
 _SKEW = 60  # seconds by which the clocks of two runners may differ
 
 
@@ -54,4 +55,5 @@ def lease_from(message: bytes) -> Lease | None:
         kinds = [type(value) for value in asdict(lease).values()]
     except (ValueError, TypeError, RecursionError):
         return None
-    return lease if kinds == [str, str, int, str, int, int, int] else None
+    sound = kinds == [str, str, int, str, int, int, int] and abs(lease.since) + abs(lease.until) < _FAR
+    return lease if sound else None

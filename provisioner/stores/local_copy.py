@@ -22,7 +22,7 @@ class LocalCopy:
     """In `folder`: `state/`, and `of`, which says whose copy it is before it can be told from it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._of = folder / "of"
         self._state = folder / "state"
         self.files = MirroredFiles(self._state)
@@ -56,7 +56,7 @@ class LocalCopy:
 
     def set_aside(self, changes: Changes) -> Path:
         """Keep what was written here and is not wanted any more; its secrets are sealed, as everywhere."""
-        folder = self._folder / f"replaced-{secrets.token_hex(4)}"
+        folder = self.folder / f"replaced-{secrets.token_hex(4)}"
         Files().folder(folder)
         fill(folder, {path: data for path, data in changes.items() if data is not None})
         return folder

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from provisioner.errors import ProvisionerError
+from provisioner.errors import ProvisionerError, StateError
 
 SOON = 5.0  # seconds that something written may lie here alone
 _GATHERED = 0.03  # seconds in which those who come after the first one go along with it
@@ -46,12 +46,16 @@ class Pusher:
             self._waiting += 1
             self._changed.notify_all()
             try:
-                while self._pushed < mine and self._error is None:
+                while self._pushed < mine and self._error is None and not self._closed:
                     self._changed.wait()
             finally:
                 self._waiting -= 1
             if self._error is not None:
                 raise self._error
+            if self._pushed < mine:
+                raise StateError(
+                    "The lock of the state has been given back", "Nothing is written without it."
+                )
 
     def close(self) -> None:
         """End the thread, once it has pushed what it is about to."""
@@ -68,6 +72,8 @@ class Pusher:
                 self._push()
             except ProvisionerError as error:
                 failed: ProvisionerError | None = error
+            except Exception as error:  # noqa: BLE001  # whoever waits would wait for ever
+                failed = StateError("The state could not be pushed", f"{type(error).__name__}.")
             else:
                 failed = None
             with self._changed:
