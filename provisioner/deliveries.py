@@ -86,10 +86,15 @@ def _delivered(action: Action, world: World) -> Iterator[Target]:
 def _withdrawn(action: Action, world: World) -> Iterator[Target]:
     """Copies that only the manifest as it is now can reach: its sinks, with the receipts' own settings.
 
-    A place that some app is to have, this one or another, is not emptied.
+    A place that some app is to have, this one or another, is not emptied. Nor is any while another of its
+    app's lacks a secret that only sinks hold.
     """
     record = action.record
-    if record is None or action.kind in (ActionKind.FORGET, ActionKind.RESUME):
+    if (
+        record is None
+        or action.kind in (ActionKind.FORGET, ActionKind.RESUME)
+        or _irreplaceable(action, world)
+    ):
         return
     for name, receipt in sorted(record.deliveries.items()):
         declared = world.wants.declared_sinks.get(name)
@@ -98,3 +103,12 @@ def _withdrawn(action: Action, world: World) -> Iterator[Target]:
         target = Target(declared, Address.parse(receipt.address))
         if target.fingerprint == receipt.fingerprint and target.fingerprint not in world.places:
             yield target
+
+
+def _irreplaceable(action: Action, world: World) -> bool:
+    """Whether the copies are all that there is of a secret which is to be somewhere else, too."""
+    record = action.record
+    if action.kind is ActionKind.DELETE or action.shown_as in _NEW_SECRET or record is None:
+        return False
+    only_in_sinks = record.secret is not None and record.secret.sealed is None
+    return only_in_sinks and any(without_receipt(record, world.wants.sinks.get(action.address, ())))

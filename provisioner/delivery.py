@@ -13,6 +13,7 @@ from typing import Any
 from provisioner.model import Address, Secret
 
 _HERE = PurePath()
+BY_KEY = ("command",)  # types that are told whose a secret is, beside their options, and may go by that
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,9 @@ class Target:
     @property
     def fingerprint(self) -> str:
         """Of all that decides what is delivered, and where; the same in every run and from every folder."""
-        stated = {"type": self.sink.type, "options": self.options}
+        stated: dict[str, Any] = {"type": self.sink.type, "options": self.options}
+        if self.sink.type in BY_KEY:
+            stated["address"] = str(self.address)
         return sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from provisioner.custody import client_secret
 from provisioner.deliveries import only_in_sinks
-from provisioner.delivery import Credentials, Handover, Receipt, Target
+from provisioner.delivery import BY_KEY, Credentials, Handover, Receipt, Target
 from provisioner.errors import ProvisionerError
 from provisioner.model import Secret
 from provisioner.ports import Clock, StateStore
@@ -44,6 +44,9 @@ def hand_over(
     `secret` is at hand where it was made in this run; else it takes an identity. The record is written once.
     """
     receipts, problems = {**record.deliveries}, list[str]()
+    # A program may go by the app's key or not: where it does not, what it takes away is put back after that.
+    first = [target for target in handover.withdraw if target.sink.type in BY_KEY]
+    left = _withdrawn(first, receipts, outlets)
     for target in handover.deliver:
         try:
             if secret is None:
@@ -51,21 +54,31 @@ def hand_over(
             receipts[target.sink.name] = _delivered(record, target, secret, outlets, clock)
         except ProvisionerError as error:
             problems.append(f"not delivered to {target.sink.name}: {told(error)}")
-    for target in handover.withdraw:
-        name = target.sink.name
-        try:
-            outlets.sinks(target.sink).remove(target)
-        except ProvisionerError as error:
-            problems.append(f"not removed from {name}: {told(error)}")
-        else:
-            if name in receipts and receipts[name].fingerprint == target.fingerprint:
-                del receipts[name]
+    left |= _withdrawn([target for target in handover.withdraw if target not in first], receipts, outlets)
+    # A copy that is still there keeps its receipt, which is the one that knows of it: both are tried again.
+    receipts |= {name: record.deliveries[name] for name in left if name in record.deliveries}
+    problems += [f"not removed from {name}: {why}" for name, why in left.items()]
     after = replace(record, deliveries=receipts)
     if handover.sink_only and not problems:
         after = only_in_sinks(after, handover.targets)
     if after != record:
         store.write_record(after)
     return Handed(after, tuple(problems))
+
+
+def _withdrawn(targets: Iterable[Target], receipts: dict[str, Receipt], outlets: Outlets) -> dict[str, str]:
+    """Take copies away, and their receipts; by the names of sinks, why one could not be."""
+    left = {}
+    for target in targets:
+        name = target.sink.name
+        try:
+            outlets.sinks(target.sink).remove(target)
+        except ProvisionerError as error:
+            left[name] = told(error)
+        else:
+            if name in receipts and receipts[name].fingerprint == target.fingerprint:
+                del receipts[name]
+    return left
 
 
 def _delivered(record: AppRecord, target: Target, secret: Secret, outlets: Outlets, clock: Clock) -> Receipt:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-MANIFEST = """version: 1
-sinks: {env: {type: command, command: [./take, "{key}"], timeout: 10s}}
+TOOL = '{type: command, command: [./take, "{key}"], timeout: 10s}'
+MANIFEST = f"""version: 1
+sinks: {{env: {TOOL}}}
 apps:
-  one: {redirect_uris: ['https://one.example/cb'], sinks: [env]}
-  two: {redirect_uris: ['https://two.example/cb']}
+  one: {{redirect_uris: ['https://one.example/cb'], sinks: [env]}}
+  two: {{redirect_uris: ['https://two.example/cb']}}
 """
 TAKE = '#!/bin/sh\ncat > "taken.$1"\nexit "$(cat status)"\n'
 
@@ -64,7 +65,7 @@ def test_again_delivers_whatever_the_receipts_say(provisioner, undelivered) -> N
 
 def test_again_after_a_move_keeps_the_mark_that_the_copy_has(provisioner, undelivered) -> None:
     Path("status").write_text("0")
-    fixed = MANIFEST.replace(', "{key}"', ", one")
+    fixed = MANIFEST.replace(TOOL, "{type: file, path: fixed.env, plaintext: true}")
     Path("apps.yaml").write_text(fixed)
     provisioner("secret", "deliver")
     provisioner("state", "mv", "one", "uno")

@@ -42,6 +42,7 @@ class Places:
     log: list[str] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
+    stuck: set[str] = field(default_factory=set)  # those whose copies cannot be removed
     store: DirectoryStore | None = None
 
     def sink(self, declared: DeclaredSink) -> Places:
@@ -67,6 +68,8 @@ class Places:
         self.log.append(f"remove {target.sink.name}")
         if target.sink.name in self.broken:
             raise SinkError(f"{target.sink.name} is broken")
+        if target.sink.name in self.stuck:
+            raise SinkError(f"{target.sink.name} is stuck")
         self.held.pop((target.sink.name, target.options["path"]), None)
 
 
@@ -275,6 +278,23 @@ def test_a_moved_app_is_delivered_to_its_new_place_and_taken_from_the_old_one(ho
     assert house.plan(moved).changes == ()
 
 
+def test_a_moved_apps_old_copy_is_not_forgotten_while_it_cannot_be_taken_away(house: House) -> None:
+    house.apply(wanting(BOX))
+    house.identity = True
+    uno = Address("uno")
+    moved = replace(wanting(BOX, address=uno), moved={ONE: uno})
+    house.places.stuck = {"box"}
+    for _ in range(2):
+        result = house.apply(moved)
+        assert not result.done
+        assert "not removed from box: box is stuck." in ending(result)
+        assert house.places.held == {("box", "one.env"): house.live(), ("box", "uno.env"): house.live()}
+    house.places.stuck = set()
+    assert house.apply(moved).done
+    assert list(house.places.held) == [("box", "uno.env")]
+    assert house.plan(moved).changes == ()
+
+
 def test_sink_only_drops_the_sealed_secret_once_every_sink_has_it(house: House) -> None:
     house.places.broken = {"chest"}
     assert not house.apply(wanting(BOX, CHEST, sink_only=True)).done
@@ -303,6 +323,27 @@ def test_a_secret_that_only_sinks_have_is_rotated_for_a_new_sink(house: House) -
     plan = house.plan(wanting(BOX, CHEST, sink_only=True))
     assert plan.changes == ()
     assert "`provisioner rotate one`" in plan_text(plan)
+
+
+@pytest.mark.parametrize("moves", [True, False], ids=["moved", "other sinks"])
+def test_the_only_copy_of_a_secret_stays_until_a_new_secret_is_where_it_should_be(
+    house: House, moves: bool
+) -> None:
+    house.apply(wanting(BOX, sink_only=True))
+    key = Address("uno") if moves else ONE
+    sinks = (BOX,) if moves else (CHEST,)
+    wants = wanting(*sinks, address=key, declared={"box": BOX, "chest": CHEST}, sink_only=True)
+    wants = replace(wants, moved={ONE: key} if moves else {})
+    assert house.apply(wants).done
+    assert house.places.held == {("box", "one.env"): house.live()}
+    assert f"`provisioner rotate {key.key}`" in plan_text(house.plan(wants))
+    (app,) = house.server.world.apps()
+    house.server.wait(timedelta(days=2))
+    old = replace(wants, lifecycles={key: Lifecycle(sink_only=True, rotate_after=timedelta(days=1))})
+    assert house.apply(old).done
+    place = ("box", "uno.env") if moves else ("chest", "apps/one")
+    assert house.places.held == {place: house.live()}
+    assert app.client_secret.encode() != house.live()[1]
 
 
 def test_a_dead_secret_is_delivered_to_nobody(house: House) -> None:
@@ -334,6 +375,32 @@ def test_a_moved_app_with_a_fixed_place_keeps_the_mark_that_it_has_there(house: 
     assert house.record(uno).deliveries["box"].address == str(ONE)
     assert house.apply(moved, destroy=True).done
     assert house.places.held == {}
+
+
+TOOL = DeclaredSink("tool", "command", {"path": "wherever it likes", "command": ["./deliver"]})
+
+
+def test_a_program_that_is_told_the_app_by_a_variable_has_a_place_for_each(house: House) -> None:
+    two, other = Address("two"), AppSpec("Two", ("https://two.example/cb",))
+    both = wanting(TOOL)
+    both = replace(both, apps={ONE: SPEC, two: other}, sinks={**both.sinks, two: (Target(TOOL, two),)})
+    assert house.apply(both).done
+    assert house.places.log == ["deliver tool", "deliver tool"]
+    alone = replace(both, apps={two: other}, sinks={two: both.sinks[two]})
+    assert house.apply(alone).done
+    assert house.places.log[2:] == ["remove tool"]
+
+
+def test_a_moved_app_is_delivered_anew_by_a_program_that_is_told_its_key(house: House) -> None:
+    uno = Address("uno")
+    house.apply(wanting(TOOL))
+    house.identity = True
+    moved = replace(wanting(TOOL, address=uno), moved={ONE: uno})
+    assert house.apply(moved).done
+    assert house.places.log == ["deliver tool", "remove tool", "deliver tool"]
+    assert house.places.held == {("tool", "wherever it likes"): house.live()}  # it did not go by the key
+    assert house.record(uno).deliveries["tool"].address == str(uno)
+    assert house.plan(moved).changes == ()
 
 
 def test_a_place_that_goes_from_one_app_to_another_keeps_what_the_other_put_there(house: House) -> None:

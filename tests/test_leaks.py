@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import base64
+import errno
+import json
+import os
 import re
 import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
+from counterparts import kubernetes
+from counterparts.places import CLEAR, FOLDERS, KINDS, Places, declared
 
 from provisioner.sandbox.server import running
 from provisioner.sandbox.world import World
+from provisioner.sinks import places
 
 APPS = "".join(f"  a{number}: {{redirect_uris: ['https://a.example/{number}']}}\n" for number in range(3))
 MANIFEST = f"version: 1\napps:\n{APPS}"
@@ -155,6 +165,82 @@ contexts: [{name: c, context: {cluster: c, user: u}}]
 clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
 users: [{name: u, user: {token: kube}}]
 """
+
+
+# What is started on the way: it keeps what it was started with, and then does what it is for.
+SPY = """#!/bin/sh
+tr '\\0' '\\n' < /proc/self/environ > "SEEN/NAME.$$.environ"
+tr '\\0' '\\n' < /proc/$$/cmdline > "SEEN/NAME.$$.cmdline"
+DO
+"""
+EXEC = "client.authentication.k8s.io/v1"
+CREDENTIAL = json.dumps({"apiVersion": EXEC, "kind": "ExecCredential", "status": {"token": kubernetes.ADMIN}})
+PLUGIN = f"exec: {{apiVersion: {EXEC}, command: PLUGIN, interactiveMode: Never, provideClusterInfo: true}}"
+STARTED = {"file": "git", "manifest": "git", "command": "deliver", "kubernetes": "plugin"}
+
+
+@pytest.fixture
+def spied(tmp_path, monkeypatch, tool, tmp_path_factory) -> Iterator[Places]:
+    """Every kind of place, in a work tree of git; whatever is started for one is a spy."""
+    git, outside = tool("git"), tmp_path_factory.mktemp("outside")
+    with Places(outside) as places:
+        for name, value in places.environment.items():
+            monkeypatch.setenv(name, value)
+        (tmp_path / "seen").mkdir()
+        printed = "cat <<'END'\n" + CREDENTIAL + "\nEND"
+        for name, path, does in (
+            ("git", outside / "git", f'exec {git} "$@"'),
+            ("plugin", outside / "plugin", printed),
+            ("deliver", tmp_path / "deliver", "cat >&2; exit $(cat status)"),
+        ):
+            script = SPY.replace("SEEN", str(tmp_path / "seen")).replace("NAME", name).replace("DO", does)
+            path.write_text(script)
+            path.chmod(0o700)
+        monkeypatch.setenv("PATH", f"{outside}:{os.environ['PATH']}")
+        config = Path(places.environment["KUBECONFIG"])
+        plugged = PLUGIN.replace("PLUGIN", str(outside / "plugin"))
+        config.write_text(config.read_text().replace(f"token: {kubernetes.ADMIN}", plugged))
+        subprocess.run([git, "init", "--quiet", tmp_path], check=True)
+        (tmp_path / ".gitignore").write_text("/file/\n/manifest/\n")
+        (tmp_path / "status").write_text("0")
+        yield places
+
+
+@pytest.mark.parametrize("trouble", ["", "500-after"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_secret_and_no_token_is_in_clear_on_its_way_to_any_sink_nor_with_what_is_started_for_it(
+    provisioner, sandbox, spied: Places, tmp_path, monkeypatch, kind: str, trouble: str
+) -> None:
+    made: list[str] = []
+    sandbox.world._on_commit = lambda commit: made.append(commit.app.client_secret) if commit.app else None
+    monkeypatch.setenv("PROVISIONER_LOG", "debug")
+    monkeypatch.setenv("PROVISIONER_LOG_PATH", str(tmp_path / "run.log"))
+    provisioner("init", "-f", "starter.yaml")
+    (reader,) = re.findall("age1[a-z0-9]+", (tmp_path / "starter.yaml").read_text())
+    (tmp_path / "apps.yaml").write_text(MANIFEST.partition("  a1")[0] + declared([kind], reader))
+    spied.befall(dict.fromkeys(range(1, 99), trouble) if trouble else {})
+    (tmp_path / "status").write_text("3" if trouble else "0")
+    if trouble and kind in ("age", "file", "manifest"):
+        refuse = Mock(side_effect=OSError(errno.EIO, os.strerror(errno.EIO)))
+        monkeypatch.setattr(places, "write_in", refuse)
+    ran = [provisioner("apply", "--auto-approve")]
+    assert ran[0].status == (3 if trouble else 0), ran[0].err
+    ran += [
+        provisioner(*typed.split())
+        for typed in (
+            "plan --out p.json --markdown p.md", "apply --auto-approve --json", "secret deliver --again",
+            "rotate --auto-approve a0", "secret list --json", "destroy --auto-approve --allow delete",
+        )
+    ]  # fmt: skip
+    assert made, "no secret was made, so nothing was looked for"
+    identity = (Path.home() / ".config/provisioner/identity.txt").read_text().splitlines()[-1]
+    outputs = [text for command in ran for text in (command.out, command.err)]
+    assert not any("Traceback" in text or "is a bug" in text for text in outputs)
+    seen = {path.name.partition(".")[0] for path in (tmp_path / "seen").iterdir() if path.stat().st_size}
+    assert seen == ({STARTED[kind]} if kind in STARTED else set())
+    if kind in CLEAR:
+        shutil.rmtree(tmp_path / FOLDERS[kind], ignore_errors=True)
+    assert found(tmp_path, outputs, [sandbox.api_key, identity, *made, *spied.tokens]) == []
 
 
 @pytest.mark.parametrize("offset", range(7))

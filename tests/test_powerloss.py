@@ -51,6 +51,8 @@ PLANTED = {
     "the answer is not synced": ("rotate", lambda kind, _: kind == "fdatasync"),
     "the record is not synced": ("rotate", lambda kind, path: kind == "fsync" and "one.json" in path.name),
     "the header is not synced": ("create", lambda kind, path: kind == "fsync" and "state.json" in path.name),
+    "what is delivered is not synced": ("create and deliver", named(".env")),
+    "the folder of what is delivered is not synced": ("create and deliver", folder("manifest")),
     "nothing is synced": ("delete", lambda _kind, _path: True),
 }
 

@@ -588,3 +588,9 @@ def test_a_command_of_many_lines_is_shown_in_one_and_cut() -> None:
     place = runner().place(target(Path(), command=["sh", "-c", "line\n\x1b[2J" * 100]))
     assert place.isprintable()
     assert len(place) < 300
+
+
+def test_without_a_removal_a_copy_that_is_kept_is_left_where_it_is(tmp_path: Path) -> None:
+    runner().remove(target(tmp_path, keep=True, remove=[]))
+    with pytest.raises(SinkError):
+        runner().remove(target(tmp_path, remove=[]))

@@ -265,6 +265,15 @@ def test_the_manifests_of_the_page_are_manifests(provisioner: Callable[..., Any]
         assert provisioner("validate").status == 0
 
 
+def test_a_moved_apps_file_of_a_fixed_name_is_removed_after_another_delivery(tmp_path: Path) -> None:
+    sink, target = made(tmp_path, "k8s/fixed.yaml", name="fixed")
+    sink.deliver(target, credentials())
+    sink.deliver(Target(target.sink, Address("moved"), formerly=target.address), credentials("another"))
+    assert encoded("another") in files(tmp_path)["k8s/fixed.yaml"]
+    sink.remove(target)  # as its receipt has it: by the mark
+    assert files(tmp_path) == {}
+
+
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=60)
 NAME = st.from_regex(r"[A-Za-z0-9_.-]{1,30}", fullmatch=True)
 

@@ -26,6 +26,7 @@ from typing import Any
 
 import httpx
 import pytest
+from counterparts.vault import TOKEN, Vault
 
 from provisioner.delivery import Credentials, DeclaredSink, Target
 from provisioner.errors import SinkError
@@ -315,6 +316,51 @@ def test_a_secret_that_was_marked_beforehand_keeps_its_other_metadata(case: Case
     assert metadata["custom_metadata"] == {**case.owner, "team": "payments"}
     assert metadata["max_versions"] == 3
     assert case.data() == PAIR
+
+
+# The model that the torture uses in place of a server
+
+
+STEPS: list[tuple[str, str, Any]] = [
+    ("GET", "auth/token/lookup-self", None),
+    ("GET", "sys/internal/ui/mounts/secret", None),
+    ("GET", "sys/internal/ui/mounts/other", None),
+    ("POST", "sys/capabilities-self", {"paths": ["secret/data/x"]}),
+    ("GET", "secret/metadata/PATH", None),
+    ("GET", "secret/data/PATH", None),
+    ("POST", "secret/data/PATH", {"options": {"cas": 1}, "data": {"a": "1"}}),
+    ("POST", "secret/metadata/PATH", {"custom_metadata": {"owner": "us"}}),
+    ("GET", "secret/metadata/PATH", None),
+    ("GET", "secret/data/PATH", None),
+    ("POST", "secret/data/PATH", {"options": {"cas": 0}, "data": {"a": "1"}}),
+    ("POST", "secret/data/PATH", {"options": {"cas": 0}, "data": {"a": "2"}}),
+    ("GET", "secret/data/PATH", None),
+    ("POST", "secret/data/PATH", {"options": {"cas": 1}, "data": {"a": "2"}}),
+    ("GET", "secret/metadata/PATH", None),
+    ("POST", "secret/metadata/PATH", {"custom_metadata": {}}),
+    ("GET", "secret/metadata/PATH", None),
+    ("DELETE", "secret/metadata/PATH", None),
+    ("DELETE", "secret/metadata/PATH", None),
+    ("GET", "secret/metadata/PATH", None),
+]
+SEEN = ("options", "secret/data/x", "current_version", "custom_metadata", "data", "version")
+
+
+def test_the_model_answers_as_a_server_does(case: Case) -> None:
+    model = Vault()
+    for method, path, document in STEPS:
+        where = path.replace("PATH", case.path)
+        body = b"" if document is None else json.dumps(document).encode()
+        said = model.answer(method, f"/v1/{where}", {"X-Vault-Token": TOKEN}, body)
+        told = case.bao.ask(method, where, document)
+        assert outline(*said) == outline(*told), (method, path)
+    assert model.answer("GET", "/v1/auth/token/lookup-self", {"X-Vault-Token": "wrong"}, b"")[0] == 403
+
+
+def outline(status: int, found: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """What of an answer makes a difference to the product."""
+    data = found.get("data") or {}
+    return status, {"errors": bool(found.get("errors"))} | {name: data[name] for name in SEEN if name in data}
 
 
 # What is somebody else's

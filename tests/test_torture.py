@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from counterparts.places import KINDS
 from torture.bench import Bench, Case
-from torture.grid import exhaustive, in_flight, pairwise, seeded
-from torture.oracle import Flaw, counted, finished, unasked
+from torture.grid import delivered, exhaustive, in_flight, pairwise, seeded
+from torture.oracle import Flaw, counted, finished, leaks, unasked
 from torture.order import broken
 from torture.planted import PLANTED
-from torture.point import Point, Short, held, visit
+from torture.point import Point, Short, held, once_only, visit
 from torture.report import Counts
-from torture.scenario import BY_NAME, EVERY, MORE, SCENARIOS
+from torture.scenario import BY_NAME, DELIVERING, EVERY, MORE, SCENARIOS
 from torture.strace import Strike, calls
 
 SEED = 3
@@ -35,6 +37,10 @@ REVEALED_BY = {  # one point of the grid that shows the planted fault; `make tor
     "a move that begins with the old record": Point("move", (), (Strike("rename", 2, "EIO"),)),
     "a move that was cut off taken for two apps": Point("state mv", (), (Strike("unlink", 1),)),
     "files for everybody": Point("create"),
+    "a receipt before the delivery": Point("create and deliver to vault", ("places:500-before@1",)),
+    "a sink's refusal passed over": Point("create and deliver to github", ("places:500-before@1",)),
+    "a sink's file written in place": Point("create and deliver to file", (), (Short(9, "full"),)),
+    "a mark that comes last": Point("create and deliver to vault", ("places:lost-after@1",)),
 }  # fmt: skip
 
 
@@ -74,6 +80,28 @@ def test_every_other_action_comes_through_a_kill_and_does_what_it_is_for_and_no_
     counts = visit(bench, point)
     assert not counts.failures
     assert counts.points + counts.misses == 1
+
+
+WAYS = (*KINDS, "everywhere", "everywhere")
+
+
+@pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("number", range(len(WAYS)), ids=lambda number: f"{number}-{WAYS[number]}")
+def test_f9_f10_a_kill_or_a_lost_answer_on_the_way_to_any_sink_loses_nothing_and_delivers_once(
+    bench: Bench, number: int
+) -> None:
+    random = seeded(SEED * 100 + number)
+    ways = [scenario for scenario in DELIVERING if scenario.name.endswith(f" {WAYS[number]}")]
+    points = delivered(bench, random.choice(ways))
+    assert len(points) > 50
+    counts = visit(bench, random.choice(points))
+    assert not counts.failures
+    assert counts.points + counts.misses == 1
+
+
+def test_f9_trouble_with_one_sink_is_none_for_the_others(bench: Bench) -> None:
+    point = Point("rotate and deliver to everywhere", ("places:lost-after@4",))
+    assert visit(bench, point).failures == ()
 
 
 @pytest.mark.usefixtures("strace")
@@ -126,6 +154,8 @@ UNEXPECTED: list[tuple[str, Callable[[Case], object], str]] = [
     ("forget", lambda case: case.judge.delete(case.ids["one"]), "one should have stayed"),
     ("state rm", lambda case: case.judge.rotate(case.ids["one"]), "one was to stay as it was"),
     ("destroy", lambda case: case.judge.delete(case.ids["else"]), "else should have stayed"),
+    ("deliver to file", lambda case: (case.folder / "file/one.env").unlink(), "file has nothing of one"),
+    ("deliver to age", lambda case: (case.folder / "age/.left").touch(), "age: .left is left in a sink"),
 ]
 
 
@@ -167,6 +197,23 @@ def test_a_point_at_which_nothing_struck_is_none() -> None:
     assert counted([Flaw("lost", "it")], "there").failures == ("there: lost: it",)
 
 
+def test_a_sink_that_is_written_to_for_nothing_is_a_flaw(bench: Bench) -> None:
+    with bench.case(BY_NAME["deliver to github"]) as case:
+        assert bench.run(case, case.first, None, ()).status == 0
+        assert list(once_only(bench, case)) == []
+        record = case.folder / "state/apps/one.json"
+        record.write_text(json.dumps(json.loads(record.read_bytes()) | {"deliveries": {}}))
+        assert "a sink was written to though it had what it should" in str(list(once_only(bench, case)))
+
+
+def test_a_secret_in_clear_where_none_belongs_is_a_flaw(bench: Bench) -> None:
+    with bench.case(BY_NAME["deliver to file"]) as case:
+        assert bench.run(case, case.first, None, ()).status == 0
+        assert list(leaks(bench, case)) == []
+        (case.folder / "elsewhere.env").write_bytes((case.folder / "file/one.env").read_bytes())
+        assert "a secret is in elsewhere.env" in str(list(leaks(bench, case)))
+
+
 LOG = """\
 7  flock(3</w/state/.lock>, LOCK_EX|LOCK_NB) = 0
 7  pwrite64(4</w/state/.journal/.op_1.op.tmp>, "x"..., 9, 0) = 9
@@ -194,6 +241,29 @@ def test_a_trace_in_the_promised_order_is_not_found_fault_with() -> None:
 def test_a_trace_without_one_of_its_syncs_renames_or_locks_is_found_fault_with(line: int) -> None:
     lines = LOG.splitlines()
     assert list(broken(calls("\n".join(lines[:line] + lines[line + 1 :])), "/w", finished=True))
+
+
+SINK_LOG = """\
+7  flock(3</w/state/.lock>, LOCK_EX|LOCK_NB) = 0
+7  mkdirat(5</w>, "age", 0700) = 0
+7  fsync(5</w>) = 0
+7  pwrite64(4</w/age/.0a1b2c3d.one.env.age>, "x"..., 9, 0) = 9
+7  fsync(4</w/age/.0a1b2c3d.one.env.age>) = 0
+7  renameat(6</w/age>, ".0a1b2c3d.one.env.age", 6</w/age>, "one.env.age") = 0
+7  fsync(6</w/age>) = 0
+7  pwrite64(8</w/state/apps/.one.json.0.tmp>, "x"..., 9, 0) = 9
+7  fsync(8</w/state/apps/.one.json.0.tmp>) = 0
+7  rename("state/apps/.one.json.0.tmp", "state/apps/one.json") = 0
+7  fsync(9</w/state/apps>) = 0
+7  +++ exited with 0 +++
+"""
+
+
+@pytest.mark.parametrize("line", [None, 2, 4, 6])
+def test_a_receipt_that_is_on_the_disk_before_its_delivery_is_found_fault_with(line: int | None) -> None:
+    lines = [text for number, text in enumerate(SINK_LOG.splitlines()) if number != line]
+    found = list(broken(calls("\n".join(lines)), "/w", finished=True))
+    assert bool(found) is (line is not None)
 
 
 def test_a_call_that_another_threads_came_between_is_put_together() -> None:

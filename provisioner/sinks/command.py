@@ -75,8 +75,10 @@ class CommandSink:
             )
 
     def remove(self, target: Target) -> None:
-        """Run `remove`, with nothing on its standard input. SinkError where the manifest names none."""
+        """Run `remove`, with nothing on its standard input. SinkError where it is missed."""
         argv = target.options["remove"]
+        if not argv and target.sink.keep:
+            return
         if not argv:
             raise SinkError(
                 f"Nothing says how to take back what {_shown(target.options['command'])} delivered",

@@ -74,7 +74,7 @@ class KubernetesSink:
         session = self.sessions.session(context)
         chosen = f" --context {escape(shlex.quote(context), 80)}" if context else ""
         kubectl = f"kubectl{chosen} --namespace {namespace}"
-        return ClusterSecret(session, namespace, name, target.address, self.place(target), kubectl)
+        return ClusterSecret(session, namespace, name, target.owner, self.place(target), kubectl)
 
 
 def _settle(secret: ClusterSecret, act: Callable[[], bool]) -> None:

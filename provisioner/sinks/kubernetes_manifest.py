@@ -52,8 +52,8 @@ class ManifestSink:
 
     def remove(self, target: Target) -> None:
         """Take it away where it is still as it was delivered, and this app's."""
-        owner = f"{ANNOTATION}: {json.dumps(str(target.address))}"
-        _place(target).remove(_form(target.address), owner.encode("ascii"))
+        owner = f"{ANNOTATION}: {json.dumps(str(target.owner))}"
+        _place(target).remove(_form(target.owner), owner.encode("ascii"))
 
     def _checked(self, target: Target) -> Place:
         place = _place(target)
@@ -86,7 +86,7 @@ def _content(target: Target, credentials: Credentials) -> bytes:
         "  labels:",
         f"    {LABEL}: {json.dumps(MANAGER)}",
         "  annotations:",
-        f"    {ANNOTATION}: {json.dumps(str(target.address))}",
+        f"    {ANNOTATION}: {json.dumps(str(target.owner))}",
         "type: Opaque",
         "data:",
         *(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in data.items()),

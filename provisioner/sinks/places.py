@@ -119,10 +119,11 @@ class Place:
         """The folder that holds the file, or the last one on the way to it, and whether it is the former."""
         here, whole = self.folder, True
         with contextlib.ExitStack() as held:
-            with _refused("open the folder", here):
+            with refused("open the folder", here):
                 fd = os.open(here, _FOLDER & ~os.O_NOFOLLOW)
-            held.callback(_let_go, fd)
-            trusted = {0, os.geteuid(), os.fstat(fd).st_uid}  # the last could change the manifest, too
+                held.callback(_let_go, fd)
+                owner = os.fstat(fd).st_uid
+            trusted = {0, os.geteuid(), owner}  # the last could change the manifest, too
             if len(self.path.parts) == 1:
                 _check_folder(fd, here, trusted)
             for name in self.path.parts[:-1]:
@@ -164,7 +165,7 @@ class Place:
                 remove_in(folder, name)
 
     def _doing(self, what: str) -> contextlib.AbstractContextManager[None]:
-        return _refused(what, self.folder / self.path)
+        return refused(what, self.folder / self.path)
 
 
 def _let_go(folder: int) -> None:
@@ -183,21 +184,22 @@ def beside(name: str, unique: str) -> str:
 
 def _entered(parent: int, name: str, path: Path, *, make: bool) -> int | None:
     """The folder `name`, opened; None where there is none and none is to be made."""
-    with _refused("open the folder", path):
+    with refused("open the folder", path):
         found = _status(parent, name)
     if found is None and not make:
         return None
     if found is None:
-        with _refused("make the folder", path):
+        with refused("make the folder", path):
             make_folder_in(parent, name)
     elif not stat.S_ISDIR(found.st_mode):
         _refuse_kind(found, path, "a folder")
-    with _refused("open the folder", path):
+    with refused("open the folder", path):
         return os.open(name, _FOLDER, dir_fd=parent)
 
 
 def _check_folder(fd: int, path: Path, trusted: set[int]) -> None:
-    found = os.fstat(fd)
+    with refused("look at the folder", path):
+        found = os.fstat(fd)
     if found.st_uid not in trusted:
         raise SinkError(
             f"The folder {shown(path)} belongs to another user",
@@ -231,7 +233,7 @@ def _refuse_kind(found: os.stat_result, path: Path, wanted: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _refused(doing: str, path: Path) -> Iterator[None]:
+def refused(doing: str, path: Path) -> Iterator[None]:
     """The system's refusals as a sink's errors."""
     try:
         with reporting(doing, path):

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from provisioner.errors import SinkError
 from provisioner.files import shown
-from provisioner.sinks.places import Place, beside
+from provisioner.sinks.places import Place, beside, refused
 from provisioner.text import quote
 
 _TIMEOUT = 10.0  # seconds
@@ -29,8 +29,9 @@ def require_ignored(place: Place, environment: Mapping[str, str]) -> None:
     The name that the file has until it is whole must be ignored too: a killed run may leave it behind.
     """
     folders = [place.folder / parent for parent in place.path.parents]
-    start = next(filter(Path.is_dir, folders), place.folder)
-    tree = _tree(start.resolve())
+    with refused("look for a work tree of git around", place.folder / place.path):
+        start = next(filter(Path.is_dir, folders), place.folder)
+        tree = _tree(start.resolve())
     if tree is None:
         return
     path = (place.folder / place.path).relative_to(start)

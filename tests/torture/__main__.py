@@ -9,18 +9,23 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain, groupby
 from random import SystemRandom
 from typing import Any
 
-from torture.grid import pairwise, seeded
-from torture.hunt import at, caught, locked_out, sent, single
+from torture.grid import pairwise, seeded, some
+from torture.hunt import at, caught, delivering, locked_out, sent, single
 from torture.planted import PLANTED
 from torture.pool import Pool, pool
 from torture.report import Counts
-from torture.scenario import BY_NAME, EVERY
+from torture.scenario import BY_HAND, DELIVERING, EVERY, LAST
 
 _OTHERS = ("powerloss", "life", "thousand")  # each has `torture(seed, seconds)`
 _ROUNDS = 2  # of pairs
+_WAYS, _TWICE = (
+    14,
+    4,
+)  # points of each scenario on the way to sinks, of 18,000; two crashes in a row
 _SHARE = 0.1  # of the time, for each of the others
 _PROMISED = 1_000
 _SHOWN = 40  # failures
@@ -56,13 +61,15 @@ def _grid(benches: Pool, given: argparse.Namespace, until: float) -> tuple[Count
         random.shuffle(chosen)
         return partial(benches.each, work, chosen[: given.points], until)
 
-    ones, sends = (
-        sorted((point for found in benches.each(work, names, until) for point in found), key=str)
-        for work, names in ((single, [one.name for one in EVERY]), (sent, BY_NAME))
-    )
-    total = _part("the lock is held", points(locked_out, BY_NAME))
+    asked = ((single, EVERY), (sent, (*EVERY, LAST)), (delivering, (*DELIVERING, BY_HAND)))
+    found = [benches.each(work, [one.name for one in scenarios], until) for work, scenarios in asked]
+    ones, sends, ways = (sorted(chain.from_iterable(each), key=str) for each in found)
+    by_scenario = [list(each) for _, each in groupby(ways, lambda point: point.scenario)]
+    ways = [point for each in by_scenario for point in some(each, random, _WAYS, _TWICE)]
+    total = _part("the lock is held", points(locked_out, [one.name for one in (*EVERY, LAST)]))
     total += _part("one crash, ok replies", points(at, ones))
     total += _part("killed while it asks", points(at, sends))
+    total += _part("on the way to sinks", points(at, ways))
     total += _part("pairs of everything", points(at, [p for _ in range(_ROUNDS) for p in pairwise(random)]))
     survivors = []
     for plant, counts in benches.each(partial(caught, seed=given.seed), PLANTED, float("inf")):

@@ -10,18 +10,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import pyrage
+from counterparts.places import Places
 
 from provisioner.sandbox.faults import Faults
 from provisioner.sandbox.server import running
 from provisioner.sandbox.world import OAuthApp
-from torture.scenario import APPLY, EVERYTHING, Apps, Command, Judge, Scenario, became, manifest, uri
+from torture.scenario import APPLY, EVERYTHING, Apps, Command, Judge, Scenario, manifest, uri
 from torture.strace import Call, Strike, calls, options
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -96,6 +97,7 @@ class Case:
 class _Template:
     folder: Path
     judge: Judge
+    places: object
 
 
 class Bench:
@@ -109,6 +111,7 @@ class Bench:
         self._logs = self._root / "logs"
         self._logs.mkdir()
         self.sandbox = self._open.enter_context(running(Judge()))
+        self.places = self._open.enter_context(Places(self._home))
         self._nursery = self._open.enter_context(_nursery())
         self.identity = pyrage.x25519.Identity.generate()
         self._number = 0
@@ -127,7 +130,7 @@ class Bench:
     @contextmanager
     def case(self, scenario: Scenario, plants: Iterable[Plant] = ()) -> Iterator[Case]:
         """A fresh copy of what there is before, with the manifest that is wanted."""
-        template = self._template(scenario.before)
+        template = self._template(scenario)
         folder = self._fresh()
         shutil.copytree(template.folder, folder, dirs_exist_ok=True)
         judge = Judge(template.judge.apps(), template.judge.organization_id)
@@ -137,8 +140,9 @@ class Bench:
         if scenario.befell:
             scenario.befell(folder, judge)
         case = Case(scenario, folder, judge, scenario.wanted, tuple(plants), began=judge.apps())
-        (folder / "apps.yaml").write_text(self._manifest(scenario.wanted, became(scenario, case.ids)))
-        self._serve(judge)
+        (folder / "apps.yaml").write_text(self._manifest(scenario, scenario.wanted, case.ids))
+        self._equip(scenario, folder)
+        self._serve(judge, template.places)
         try:
             yield case
         finally:
@@ -148,11 +152,12 @@ class Bench:
     def withdraw(self, case: Case) -> None:
         """The manifest wants nothing any more."""
         case.wanted, case.withdrawn = {}, True
-        (case.folder / "apps.yaml").write_text(self._manifest(case.wanted))
+        (case.folder / "apps.yaml").write_text(self._manifest(case.scenario, case.wanted))
 
     def calm(self) -> None:
         """No faults any more."""
         self.sandbox.faults = Faults()
+        self.places.calm()
 
     def struck(self, case: Case, *strikes: Strike, plants: Iterable[Plant] = ()) -> Ran:
         """The scenario's command the first time, what is typed after that later, under strace."""
@@ -193,30 +198,39 @@ class Bench:
             "METEROID_API_KEY": self.sandbox.api_key,
             "PROVISIONER_LOG": "debug",
             "PROVISIONER_LOG_PATH": str(case.folder / "run.log"),
+            **self.places.environment,
         }
 
-    def _template(self, before: Apps) -> _Template:
+    def _template(self, scenario: Scenario) -> _Template:
         """Each beginning is made once."""
-        if str(before) not in self._templates:
-            self._templates[str(before)] = self._prepare(Scenario("beginning", {}, before))
-        return self._templates[str(before)]
+        sinks = scenario.sinks if scenario.delivered else ()
+        key = str((scenario.before, sinks))
+        if key not in self._templates:
+            self._templates[key] = self._prepare(Scenario("beginning", {}, scenario.before, sinks=sinks))
+        return self._templates[key]
 
     def _prepare(self, scenario: Scenario) -> _Template:
         folder, judge = self._fresh(), Judge()
         self._serve(judge)
         if scenario.wanted:
-            (folder / "apps.yaml").write_text(self._manifest(scenario.wanted))
+            (folder / "apps.yaml").write_text(self._manifest(scenario, scenario.wanted))
+            self._equip(scenario, folder)
             ran = self.follow(Case(scenario, folder, judge, scenario.wanted))
             if ran.status:
                 raise RuntimeError(f"{list(scenario.wanted)} could not be prepared: {ran.err}")
-        return _Template(folder, judge)
+        return _Template(folder, judge, self.places.snapshot() if scenario.wanted else None)
 
-    def _manifest(self, apps: Apps, became: str = "") -> str:
-        return manifest(apps, str(self.identity.to_public()), became)
+    def _equip(self, scenario: Scenario, folder: Path) -> None:
+        if "command" in scenario.sinks:
+            self.places.prepare(folder)
 
-    def _serve(self, judge: Judge) -> None:
+    def _manifest(self, scenario: Scenario, apps: Apps, ids: Mapping[str, str] | None = None) -> str:
+        return manifest(scenario, apps, str(self.identity.to_public()), ids)
+
+    def _serve(self, judge: Judge, places: object = None) -> None:
         self.sandbox.world = judge
         self.sandbox.calls.clear()
+        self.places.restore(places)
         self.calm()
 
     def _fresh(self) -> Path:

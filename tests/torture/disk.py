@@ -152,7 +152,7 @@ class Disk:
     # What stands in for the functions of `os`. Each does the real thing, but for the syncs.
 
     def _open(self, path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
-        where = self._where(path)
+        where = self._where(path, **more)
         makes = where is not None and bool(flags & os.O_CREAT) and where not in self._names
         if makes:
             self.point()
@@ -218,7 +218,8 @@ class Disk:
         self._pending = [change for change in self._pending if change.folder != where]
 
     def _rename(self, old: Any, new: Any, **more: Any) -> None:
-        source, target = self._where(old), self._where(new)
+        source = self._where(old, more.get("src_dir_fd"))
+        target = self._where(new, more.get("dst_dir_fd"))
         if source is None or target is None:
             self._real["rename"](old, new, **more)
             return
@@ -227,7 +228,7 @@ class Disk:
         self._change(Change(target.parent, source, (target, self._names[source])))
 
     def _unlink(self, path: Any, **more: Any) -> None:
-        where = self._where(path)
+        where = self._where(path, **more)
         if where is not None and where in self._names:
             self.point()
         self._real["unlink"](path, **more)
@@ -235,7 +236,7 @@ class Disk:
             self._change(Change(where.parent, where))
 
     def _mkdir(self, path: Any, mode: int = 0o777, **more: Any) -> None:
-        where = self._where(path)
+        where = self._where(path, **more)
         if where is not None and where not in self._names:
             self.point()
         self._real["mkdir"](path, mode, **more)
@@ -246,9 +247,12 @@ class Disk:
         self._pending.append(change)
         _apply(self._names, change)
 
-    def _where(self, path: Any) -> Path | None:
+    def _where(self, path: Any, dir_fd: int | None = None) -> Path | None:
         """The path inside the folder; None for what is elsewhere."""
         text = os.fspath(path)
+        if dir_fd is not None:
+            parent = self._paths.get(dir_fd)
+            return None if parent is None else parent / text
         if not isinstance(text, str) or not text.startswith(str(self.root)):
             return None
         return Path(text).relative_to(self.root)

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
 
+import pyrage
+from counterparts.places import FOLDERS, in_file
+
 from provisioner.apply import Approved, Ports, apply, settle
 from provisioner.cli.planning import pinned
 from provisioner.consent import Choices
 from provisioner.custody import client_secret
+from provisioner.delivery import DeclaredSink, Target
 from provisioner.desired import DesiredState
 from provisioner.errors import ProvisionerError, SealingError
-from provisioner.model import Address, AppSpec
+from provisioner.model import Address, AppSpec, Secret
 from provisioner.plan import Action, ActionKind, ApplyResult, Observed, Plan, Status
 from provisioner.planner import build, build_destruction, build_rotation
 from provisioner.recovery import Rules
 from provisioner.refresh import observe
 from provisioner.sandbox.world import OAuthApp
-from provisioner.sealing import Identity, Sealer, generate_identity, identities_from, open_sealed
+from provisioner.sealing import Identity, Sealer, identities_from, open_sealed
+from provisioner.setting import Outlets
+from provisioner.sinks import make
 from provisioner.state import AppRecord, Header, State
 from provisioner.stores.directory import DirectoryStore
 from torture.server import SETTLE, Server
@@ -34,6 +40,7 @@ CANARY = b"sandbox_secret_"  # how every client secret of the sandbox begins
 _BASE_URL = "http://127.0.0.1:1"
 
 Desired = Mapping[str, AppSpec]
+Sinks = Sequence[DeclaredSink]
 Planner = Callable[[State, Observed], Plan]
 
 
@@ -45,8 +52,13 @@ def seeded(seed: int) -> Random:
 @cache
 def keys() -> tuple[str, tuple[Identity, ...]]:
     """One reader of all secrets: the public half, and the private one."""
-    private, public = generate_identity()
-    return public, identities_from(private)
+    return str(reader().to_public()), identities_from(Secret(str(reader()).encode()))
+
+
+@cache
+def reader() -> pyrage.x25519.Identity:
+    """The same, for what reads secrets without any code of the product's."""
+    return pyrage.x25519.Identity.generate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +97,19 @@ class Applied:
 
 
 def apply_once(
-    folder: Path, server: Server, desired: Desired, rotate: Collection[str] = (), auto: bool = True
+    folder: Path,
+    server: Server,
+    desired: Desired,
+    rotate: Collection[str] = (),
+    auto: bool = True,
+    sinks: Sinks = (),
 ) -> Applied:
     """One `apply --auto-approve`, with consent to everything, and with rotations that a user asked for."""
     rules = Rules(auto=auto, settle=SETTLE)
+    declared = [replace(sink, folder=folder) for sink in sinks]
 
     def planner(prior: State, observed: Observed) -> Plan:
-        plan = build(wanted(desired), prior, observed, rules)
+        plan = build(wanted(desired, declared), prior, observed, rules)
         return replace(plan, actions=tuple(_asked(action, rotate) for action in plan.actions))
 
     return run(folder, server, planner, rules)
@@ -138,7 +156,8 @@ def run(
                 settle(plan, store)
                 return Applied(plan)
             approved = _Approved(plan, pinned(prior, _BASE_URL, observed), observed, rules, server)
-            ports = Ports(server, store, Sealer([keys()[0]]), _Clock(server))
+            outlets = Outlets(lambda sink: make(sink, {}), _opened)
+            ports = Ports(server, store, Sealer([keys()[0]]), _Clock(server), outlets)
             result = apply(approved, ports, 1, lambda _: None, threading.Event())
             settle(plan, store)
             return Applied(plan, result)
@@ -151,9 +170,15 @@ def _look(server: Server, prior: State, imports: Mapping[Address, str] | None) -
     return observe(server, prior, None, named)
 
 
-def wanted(desired: Desired) -> DesiredState:
-    """A manifest's apps, without a manifest."""
-    return DesiredState({Address(key): spec for key, spec in desired.items()}, {})
+def _opened(sealed: str) -> Secret:
+    return open_sealed(sealed, keys()[1])
+
+
+def wanted(desired: Desired, sinks: Sinks = ()) -> DesiredState:
+    """A manifest's apps, without a manifest; the secrets of all of them go to all sinks."""
+    apps = {Address(key): spec for key, spec in desired.items()}
+    targets = {address: tuple(Target(sink, address) for sink in sinks) for address in apps}
+    return DesiredState(apps, {}, sinks=targets, declared_sinks={sink.name: sink for sink in sinks})
 
 
 def _asked(action: Action, rotate: Collection[str]) -> Action:
@@ -161,14 +186,14 @@ def _asked(action: Action, rotate: Collection[str]) -> Action:
     return replace(action, kind=ActionKind.ROTATE) if asked else action
 
 
-def converge(folder: Path, server: Server, desired: Desired) -> list[str]:
+def converge(folder: Path, server: Server, desired: Desired, sinks: Sinks = ()) -> list[str]:
     """Apply without faults until there is nothing to do; what is wrong then, or that it never is so."""
     said = ""
     for _ in range(APPLIES):
         server.wait(LONG_ENOUGH)
-        applied = apply_once(folder, server, desired)
+        applied = apply_once(folder, server, desired, sinks=sinks)
         if applied.idle:
-            return list(faults_in(folder, server, desired))
+            return [*faults_in(folder, server, desired), *undelivered(folder, server, desired, sinks)]
         said = applied.error or _told(applied)
     return [f"wrong: not as wanted after {APPLIES} applies; the last one said: {said}"]
 
@@ -216,6 +241,18 @@ def faults_in(folder: Path, server: Server, desired: Desired, others: Collection
     yield from leaks(folder)
 
 
+def undelivered(folder: Path, server: Server, desired: Desired, sinks: Sinks) -> Iterator[str]:
+    """The sinks, files all of them, that do not hold the live pairs of just these apps."""
+    live = {app.name: (app.client_id, app.client_secret) for app in server.world.apps()}
+    for sink in sinks:
+        for key, spec in desired.items():
+            pair = in_file(sink.name, folder, key, reader())
+            if pair != live.get(spec.name):
+                yield f"lost: {sink.name} does not have the live pair of {key}"
+        inside = {path.name.partition(".")[0] for path in (folder / FOLDERS[sink.name]).glob("*")}
+        yield from (f"wrong: {name}… is left in {sink.name}" for name in inside - desired.keys())
+
+
 def as_wanted(app: OAuthApp, spec: AppSpec) -> bool:
     """Whether it has the fields that are wanted of it."""
     scopes = spec.scopes is None or {*app.scopes} == {*spec.scopes}
@@ -246,5 +283,6 @@ def unsettled(record: AppRecord) -> bool:
 def leaks(folder: Path) -> Iterator[str]:
     """Every file that holds a client secret in clear."""
     for path in folder.rglob("*"):
-        if path.is_file() and CANARY in path.read_bytes():
+        hidden = path.parent.name != FOLDERS["file"]
+        if hidden and path.is_file() and CANARY in path.read_bytes():
             yield f"leaked: {path.relative_to(folder)} holds a secret in clear"

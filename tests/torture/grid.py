@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from random import Random
 from typing import Any
 
 from torture.bench import INLINE, Bench, Plant
-from torture.point import FOREIGN, Crash, Point, Short
+from torture.point import FOREIGN, PLACES, Crash, Point, Short
 from torture.scenario import BY_NAME, EVERY, SCENARIOS, Scenario
 from torture.strace import ERRNOS, NETWORK, WRITES, Call, Strike
 
@@ -36,6 +37,8 @@ _TAKE_SPACE = ("pwrite64", "fallocate", "mkdir", "rename")
 _SELDOM = {"fdatasync": 2, "flock": 1, "fallocate": 2, "ftruncate": 2, "mkdir": 3, "chmod": 3, "unlink": 3}
 _OFTEN = 8
 _LOOKS = 20
+TROUBLES = ("lost-before", "lost-after", "500-before", "500-after")  # with a server of a sink's
+_LOST = ("lost-before", "lost-after", "500-after", "truncated")
 
 
 def exhaustive(bench: Bench, scenario: Scenario, plants: tuple[Plant, ...] = ()) -> list[Point]:
@@ -86,6 +89,36 @@ def in_flight(bench: Bench, scenario: Scenario, plants: tuple[Plant, ...] = ()) 
         for withdrawn in ((False, True) if reply in _EDITED and scenario.withdrawable else (False,))
         if _can_be(ask, reply)
     ]
+
+
+def delivered(bench: Bench, scenario: Scenario) -> list[Point]:
+    """On the way to sinks: a kill at every syscall, an error at those on their files, lost answers of all."""
+    seen, folder = dry_run(bench, scenario)
+    writes = bench.places.writes
+    thread = seen[0].thread  # what a program of the user's does has its ordinals to itself
+    first = next(n for n, call in enumerate(seen) if _changes(call, folder) or _of_a_sink(call, folder))
+    calls = [call for call in seen[first:] if call.thread == thread]
+    kills = [Strike(call.name, call.ordinal) for call in calls if call.touches(folder) or call.speaks]
+    errors = [crash for call in calls if _of_a_sink(call, folder) for crash in _errors(call, ours=True)]
+    points = [Point(scenario.name, (), (crash,), exact=True) for crash in (*kills, *errors)]
+    told = [f"{PLACES}{how}@{number}" for how in TROUBLES for number in range(1, writes + 1)]
+    told += [f"{ask}:{reply}" for ask in scenario.asks for reply in _LOST]
+    points += [Point(scenario.name, (reply,)) for reply in told]
+    return points + [
+        Point(scenario.name, (reply,), (kill,)) for reply in told for kill in kills[-len(told) :]
+    ]
+
+
+def some(points: Sequence[Point], random: Random, singly: int, in_a_row: int) -> list[Point]:
+    """A few of one scenario's points, and of them a few one after the other."""
+    crashing = [point for point in points if point.crashes and not point.replies]
+    pairs = [random.sample(crashing, 2) for _ in range(in_a_row)]
+    doubled = [replace(one, crashes=one.crashes + two.crashes, exact=False) for one, two in pairs]
+    return random.sample(points, min(len(points), singly)) + doubled
+
+
+def _of_a_sink(call: Call, folder: str) -> bool:
+    return call.touches(folder) and not call.touches(folder, ("state",))
 
 
 def dry_run(bench: Bench, scenario: Scenario, plants: tuple[Plant, ...] = ()) -> tuple[list[Call], str]:

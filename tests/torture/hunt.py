@@ -8,11 +8,11 @@ from functools import partial
 from random import Random
 
 from torture.bench import Bench, Plant
-from torture.grid import exhaustive, in_flight, pairwise, seeded
-from torture.planted import NEAR
+from torture.grid import delivered, exhaustive, in_flight, pairwise, seeded
+from torture.planted import NEAR, OF_SINKS
 from torture.point import Point, held, visit
 from torture.report import Counts
-from torture.scenario import BY_NAME, SCENARIOS
+from torture.scenario import BY_NAME, DELIVERING, SCENARIOS
 
 ENOUGH, PATIENCE = 600, 300.0  # points, seconds: after that a planted fault counts as not found
 
@@ -25,6 +25,11 @@ def single(bench: Bench, scenario: str) -> list[Point]:
 def sent(bench: Bench, scenario: str) -> list[Point]:
     """Every point of one scenario with a kill while a write request is under way."""
     return in_flight(bench, BY_NAME[scenario])
+
+
+def delivering(bench: Bench, scenario: str) -> list[Point]:
+    """Every point of one scenario on the way to sinks."""
+    return delivered(bench, BY_NAME[scenario])
 
 
 def locked_out(bench: Bench, scenario: str) -> Counts:
@@ -61,6 +66,8 @@ def _order(bench: Bench, plant: str, random: Random) -> Iterator[Callable[[tuple
     points = pairwise(random)
     for scenario in SCENARIOS:
         points += exhaustive(bench, scenario, plants) + in_flight(bench, scenario, plants)
+    if plant in OF_SINKS:
+        points = [point for scenario in DELIVERING for point in delivered(bench, scenario)]
     random.shuffle(points)
     points.sort(key=lambda point: NEAR.get(plant, "") not in str(point))
     for point in points:

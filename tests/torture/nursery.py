@@ -17,7 +17,16 @@ from typing import Any, NoReturn
 
 import provisioner
 
-_NEEDED_LATER = ("deepdiff", "encodings.idna", "encodings.utf_8_sig", "httpcore", "pyrage", "stringprep")
+_NEEDED_LATER = (
+    "deepdiff",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "httpcore",
+    "nacl.public",
+    "pyrage",
+    "stringprep",
+    "subprocess",
+)
 _LEFT_OUT = ("provisioner.__main__", "provisioner.sandbox", "provisioner.cli.sandbox")
 
 

@@ -13,12 +13,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pyrage
+from counterparts.places import CLEAR, FOLDERS
 
 from provisioner.sandbox.world import OAuthApp
 from torture.bench import Bench, Case, Ran
 from torture.report import Counts
-from torture.scenario import SINKS, App, Apps, uri
+from torture.scenario import App, Apps, uri
 
+_OURS = FOLDERS.keys() - {"command"}  # whose files we make; a program's are its own
 WRITES = ("create", "rotate", "delete")
 Records = dict[str, dict[str, Any]]
 
@@ -71,20 +73,24 @@ def finished(bench: Bench, case: Case, wanted: Apps) -> Iterator[Flaw]:
 
 
 def _delivered(bench: Bench, case: Case, records: Records) -> Iterator[Flaw]:
-    """Every sink has the live pair of every app, opened without any code of the product's, and a receipt."""
+    """Every sink has the live pair of every app and nothing else, and there is a receipt of it."""
+    sinks = case.scenario.sinks
     for key, record in records.items():
-        for sink in SINKS:
-            path = case.folder / sink / f"{key}.env.age"
+        if case.scenario.sink_only and record["secret"]["sealed"] is not None:
+            yield Flaw("wrong", f"the state still has the secret of {key}")
+        for sink in sinks:
             receipt = record.get("deliveries", {}).get(sink)
             if receipt is None or receipt["operation"] != record["secret"]["operation"]:
                 yield Flaw("wrong", f"{key} has no receipt of {sink}")
-            if not path.exists():
+            pair = bench.places.held(sink, case.folder, key, bench.identity)
+            if pair is None:
                 yield Flaw("lost", f"{sink} has nothing of {key}")
-                continue
-            content = pyrage.decrypt(path.read_bytes(), [bench.identity]).decode()
-            pair = dict(line.split("=", 1) for line in content.splitlines())
-            if not case.judge.confirms(*(pair[name].strip("'") for name in ("CLIENT_ID", "CLIENT_SECRET"))):
+            elif not case.judge.confirms(*pair):
                 yield Flaw("lost", f"{sink} has a pair of {key} that is not the live one")
+    for text in bench.places.remains(sinks, case.folder, records):
+        yield Flaw("wrong", f"{text} is left in a sink")
+    for text in bench.places.kubernetes.faults:
+        yield Flaw("wrong", f"a cluster was asked what it does not know: {text}")
 
 
 def _there(case: Case, records: Records, wanted: Apps) -> Iterator[Flaw]:
@@ -114,7 +120,9 @@ def _as_wanted(app: OAuthApp, key: str, wanted: App) -> bool:
 def _held(bench: Bench, case: Case, record: dict[str, Any]) -> bool:
     """Whether the secret is the live one; one that is not held was made by hand, and must live on."""
     if record["secret"] is not None:
-        return confirmed(bench, case, record)
+        # What is nowhere but in the sinks is looked for there.
+        gone = case.scenario.sink_only and record["secret"]["sealed"] is None
+        return gone or confirmed(bench, case, record)
     untouched = [app for app in case.judge.apps() if app in case.began]
     return any(app.id == record["object"]["id"] and app.name in case.scenario.by_hand for app in untouched)
 
@@ -129,14 +137,15 @@ def unasked(bench: Bench, case: Case) -> Iterator[Flaw]:
 
 def settled(case: Case) -> Iterator[Flaw]:
     """What must be true of the files once nothing is to be done any more."""
-    for path in _inside(case.folder):
+    for path in _inside(case.folder / "state"):
         if path.suffix in (".op", ".sight", ".tmp"):
             yield Flaw("wrong", f"{path.name} was left behind")
 
 
 def modes(case: Case) -> Iterator[Flaw]:
     """What must be true of the files at any moment at which no command runs."""
-    for path in _inside(case.folder):
+    sinks = [case.folder / FOLDERS[sink] for sink in case.scenario.sinks if sink in _OURS]
+    for path in (path for folder in (case.folder / "state", *sinks) for path in _inside(folder)):
         mode = stat.S_IMODE(path.lstat().st_mode)
         if mode & ~(0o700 if path.is_dir() else 0o600):
             yield Flaw("leaked", f"{path.name} has mode {mode:o}")
@@ -144,10 +153,11 @@ def modes(case: Case) -> Iterator[Flaw]:
 
 def leaks(bench: Bench, case: Case) -> Iterator[Flaw]:
     """Where a secret or the token stands in clear, in whatever form."""
-    places = {str(path.relative_to(case.folder)): path.read_bytes() for path in _files(case.folder)}
+    places = {str(path.relative_to(case.folder)): path.read_bytes() for path in _files(case)}
     for number, ran in enumerate(case.ran, 1):
         places |= {f"stdout of run {number}": ran.out.encode(), f"stderr of run {number}": ran.err.encode()}
-    needles = [form for text in (bench.sandbox.api_key, *case.judge.made) for form in forms(text)]
+    canaries = (bench.sandbox.api_key, *bench.places.tokens, *case.judge.made)
+    needles = [form for text in canaries for form in forms(text)]
     for place, content in places.items():
         if any(needle in content for needle in needles):
             yield Flaw("leaked", f"a secret is in {place}")
@@ -201,9 +211,10 @@ def _records(folder: Path) -> tuple[Records, list[str]]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    state = folder / "state"
-    return sorted(path for path in (state, *state.rglob("*")) if path.exists())
+    return sorted(path for path in (folder, *folder.rglob("*")) if path.exists())
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _files(case: Case) -> list[Path]:
+    """All but those that are to hold secrets in clear."""
+    clear = [case.folder / FOLDERS[sink] for sink in case.scenario.sinks if sink in CLEAR]
+    return [path for path in case.folder.rglob("*") if path.is_file() and path.parent not in clear]

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from counterparts.places import FOLDERS
+
 from torture.strace import Call
 
+_OURS = ("state", *(folder for sink, folder in FOLDERS.items() if sink != "command"))
 _FD = re.compile(r"\d+<(?P<path>[^>]*)>")
-_HARMLESS = (".sight", ".tmp")  # the next run takes away what comes back
-_NAME = re.compile(r'"(?P<path>[^"]*)"')
+_HARMLESS = re.compile(r"\.(?:sight|tmp)$|/\.[0-9a-f]{8}\.[^/]*$")  # the next run takes away what comes back
+_NAME = re.compile(r'(?:\d+<(?P<folder>[^>]*)>, |AT_FDCWD(?:<[^>]*>)?, )?"(?P<path>[^"]*)"')
 
 
 @dataclass(slots=True)
@@ -25,8 +28,10 @@ class _Disk:
     locked: bool = False
     answered: bool = True  # whether the journal holds the answer to the last POST
 
-    def path(self, text: str) -> str:
-        return text if text.startswith("/") else f"{self.folder}/{text}"
+    def paths(self, call: Call) -> list[str]:
+        """The paths that it names, whatever they are relative to."""
+        found = _NAME.finditer(call.arguments)
+        return [str(PurePosixPath(each["folder"] or self.folder, each["path"])) for each in found]
 
 
 def broken(
@@ -37,8 +42,8 @@ def broken(
     for call in calls:
         if call.asks:
             yield from _sending(disk, call)
-        elif call.touches(folder) and not _failed(call):
-            rule = _RULES.get(call.name)
+        elif call.touches(folder, _OURS):
+            rule = _given_up if _failed(call) else _RULES.get(call.name)
             yield from rule(disk, call) if rule else ()
     if finished and (disk.unsynced or disk.unnamed):
         yield f"the run ended before {_names(disk)} was synced"
@@ -46,6 +51,15 @@ def broken(
 
 def _failed(call: Call) -> bool:
     return call.result.startswith(("-1", "?"))
+
+
+def _given_up(disk: _Disk, call: Call) -> Iterator[str]:
+    """What fails in a sink is not delivered, and has no receipt."""
+    path = _of_fd(call)
+    if not _of_state(path):
+        disk.unsynced = {each for each in disk.unsynced if not each.startswith(path)}
+        disk.unnamed.discard(path)
+    yield from ()
 
 
 def _sending(disk: _Disk, call: Call) -> Iterator[str]:
@@ -75,28 +89,31 @@ def _synced(disk: _Disk, call: Call) -> Iterator[str]:
 
 
 def _renamed(disk: _Disk, call: Call) -> Iterator[str]:
-    old, new = (disk.path(text) for text in _NAME.findall(call.arguments)[:2])
+    old, new = disk.paths(call)[:2]
     if old in disk.unsynced:
         yield f"{_short(old)} was renamed before it was synced"
         disk.unsynced.discard(old)
     if "/apps/" in new and not disk.answered:
         yield f"{_short(new)} was recorded before the journal held the answer"
+    if "/apps/" in new:
+        late = {path for path in disk.unsynced | disk.unnamed if not _of_state(path)} - {disk.folder}
+        yield from (f"{_short(new)} was recorded before {_short(path)} was synced" for path in sorted(late))
     if new.endswith(".op"):
         disk.entries.add(new)
     disk.unnamed.add(_parent(new))
 
 
 def _unlinked(disk: _Disk, call: Call) -> Iterator[str]:
-    path = disk.path(_NAME.findall(call.arguments)[0])
+    path = disk.paths(call)[0]
     disk.entries.discard(path)
     disk.unsynced.discard(path)
-    if not path.endswith(_HARMLESS):
+    if not _HARMLESS.search(path):
         disk.unnamed.add(_parent(path))
     yield from ()
 
 
 def _made(disk: _Disk, call: Call) -> Iterator[str]:
-    disk.unnamed.add(_parent(disk.path(_NAME.findall(call.arguments)[0])))
+    disk.unnamed.add(_parent(disk.paths(call)[0]))
     yield from ()
 
 
@@ -118,6 +135,10 @@ _RULES: dict[str, Callable[[_Disk, Call], Iterator[str]]] = {
 def _of_fd(call: Call) -> str:
     match = _FD.match(call.arguments)
     return match["path"] if match else ""
+
+
+def _of_state(path: str) -> bool:
+    return not path or "state" in PurePosixPath(path).parts
 
 
 def _parent(path: str) -> str:

@@ -10,6 +10,8 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,23 @@ class _Inline:
         return [function(item) for item in items]
 
 
+class _AtOnce:
+    """A thread that is none."""
+
+    def __init__(self, target: Callable[..., None], args: tuple[Any, ...], **_: Any) -> None:
+        self._work = partial(target, *args)
+
+    def start(self) -> None:
+        self._work()
+
+
 def _inline() -> None:
     """One thread, so that the how-manieth call of its name a call is does not depend on a scheduler."""
     from provisioner import apply
+    from provisioner.sinks import http
 
     _put(apply, "ThreadPoolExecutor", _Inline)
+    _put(http, "Thread", _AtOnce)
 
 
 def _short(ordinal: int, then: str, mark: str) -> None:
@@ -233,6 +247,62 @@ def _two_apps() -> None:
     _put(World, "recorded_elsewhere", lambda *_: False)
 
 
+def _receipt_first() -> None:
+    """The state says that a secret is delivered before it is."""
+    from provisioner import apply
+    from provisioner.delivery import Receipt
+
+    whole = apply.hand_over
+
+    def early(record: Any, handover: Any, secret: Any, outlets: Any, store: Any, clock: Any) -> Any:
+        operation, now = record.secret.operation, clock.now()
+        receipts = {
+            target.sink.name: Receipt(operation, str(target.owner), target.fingerprint, "there", now)
+            for target in handover.deliver
+        }
+        store.write_record(replace(record, deliveries=record.deliveries | receipts))
+        return whole(record, handover, secret, outlets, store, clock)
+
+    _put(apply, "hand_over", early)
+
+
+def _refusal_unheard() -> None:
+    """What a sink says against a delivery is passed over."""
+    from provisioner.sinks import github_actions
+
+    def put(secrets: Any, name: str, document: Any) -> None:
+        secrets.session.call("PUT", f"{secrets.path}/{name}", document)
+
+    _put(github_actions.Secrets, "put", put)
+
+
+def _sink_in_place() -> None:
+    """A sink's file is written where it stands."""
+    from provisioner.files import write_all
+    from provisioner.sinks import places
+
+    def write_in(folder: int, name: str, _: str, data: bytes) -> None:
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=folder)
+        write_all(fd, data, 0)
+        os.fsync(fd)
+        os.close(fd)
+        os.fsync(folder)
+
+    _put(places, "write_in", write_in)
+
+
+def _mark_last() -> None:
+    """What makes a secret in Vault ours comes after the secret."""
+    from provisioner.sinks import vault
+
+    def create(secret: Any, pair: Any) -> bool:
+        written = secret.write(pair, 0)
+        secret.mark(secret.owner)
+        return bool(written)
+
+    _put(vault, "_create", create)
+
+
 def _loose() -> None:
     from provisioner import files
 
@@ -258,9 +328,13 @@ _PLANTS: dict[str, Callable[..., None]] = {
     "a move that begins with the old record": _moved_away,
     "a move that was cut off taken for two apps": _two_apps,
     "files for everybody": _loose,
+    "a receipt before the delivery": _receipt_first,
+    "a sink's refusal passed over": _refusal_unheard,
+    "a sink's file written in place": _sink_in_place,
+    "a mark that comes last": _mark_last,
 }
-_HELPERS = ("inline", "short")  # of the harness: these are no faults
-PLANTED = tuple(name for name in _PLANTS if name not in _HELPERS)
+PLANTED = tuple(_PLANTS)[2:]  # the first two are of the harness, and no faults
+OF_SINKS = PLANTED[-4:]
 NEAR = {  # what the points have in common that are visited first for a fault which few points show
     "a POST sent again by the library": "lost",
     "a redirect followed": "307",
@@ -270,4 +344,7 @@ NEAR = {  # what the points have in common that are visited first for a fault wh
     "a take-over without evidence": "foreign",
     "a move that begins with the old record": "move",
     "a move that was cut off taken for two apps": "state mv",
+    "a sink's refusal passed over": "github places:",
+    "a sink's file written in place": "file pwrite64",
+    "a mark that comes last": "deliver to vault",
 }

@@ -31,6 +31,7 @@ CALM_RUNS = 4  # fault-free commands within which everything must be as wanted
 FOREIGN = "foreign"  # as a reply: somebody else takes the name just before our create
 SETTLED = timedelta(minutes=9)  # after which nothing of a killed run is late any more
 _LATE = ":late"
+PLACES = "places:"  # as a reply: what befalls the how-manieth write request to a sink's server, `500-after@2`
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,9 @@ def _played(bench: Bench, case: Case, point: Point, struck: list[bool | None]) -
     for reply in point.replies:
         if reply == FOREIGN:
             case.judge.usurp = True
+        elif reply.startswith(PLACES):
+            how, _, number = reply.removeprefix(PLACES).partition("@")
+            bench.places.faults[int(number)] = how
         else:
             bench.sandbox.add_fault(reply)
     quiet = False
@@ -180,6 +184,17 @@ def _calm(bench: Bench, case: Case, *, quiet: bool = False) -> Iterator[Flaw]:
         yield Flaw("wrong", "the answer was on the disk, and yet a write request was sent")
     yield from finished(bench, case, case.end(case.then(CALM_RUNS)))
     yield from settled(case)
+    yield from once_only(bench, case)
+
+
+def once_only(bench: Bench, case: Case) -> Iterator[Flaw]:
+    """What every sink has is not delivered again."""
+    sinks, folder = case.scenario.sinks, case.folder
+    if sinks:
+        before = bench.places.mark(sinks, folder)
+        yield from status(bench, case, bench.follow(case, CALM_RUNS))
+        if bench.places.mark(sinks, folder) != before:
+            yield Flaw("wrong", "a sink was written to though it had what it should")
 
 
 def _stopped(bench: Bench, case: Case) -> Iterator[Flaw]:

@@ -12,11 +12,13 @@ from itertools import chain as chain_of
 from itertools import count
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from provisioner.delivery import DeclaredSink
 from provisioner.model import AppSpec
 from provisioner.sandbox.faults import Faults
 from torture.disk import Disk, Photo, Stopped, Tree, materialise
-from torture.driver import Desired, apply_once, converge, leaks, seeded
+from torture.driver import Desired, Sinks, apply_once, converge, keys, leaks, seeded
 from torture.report import Counts
 from torture.server import Server
 
@@ -40,8 +42,22 @@ class Scenario:
     after: Desired = field(default_factory=dict)
     rotate: tuple[str, ...] = ()
     single: bool = True  # one request with a secret in its answer
+    sinks: Sinks = ()
 
 
+def _file(name: str, type_: str, /, **options: Any) -> DeclaredSink:
+    keys = {"client_id": "CLIENT_ID", "client_secret": "CLIENT_SECRET"}
+    return DeclaredSink(name, type_, {"prefix": "", "keys": keys, "format": "dotenv", **options})
+
+
+FILES = (  # the sinks that write files
+    _file("age", "age", path="age/{key}.env.age", recipients=[keys()[0]]),
+    _file("file", "file", path="file/{key}.env", plaintext=True),
+    _file(
+        "manifest", "kubernetes", name="{key}", namespace="default", context="",
+        manifest="manifest/{key}.yaml", plaintext=True,
+    ),
+)  # fmt: skip
 ONE, TWO, THREE = app("one"), app("two"), app("three")
 SCENARIOS = {
     "create": Scenario({}, {"one": ONE}),
@@ -54,6 +70,9 @@ SCENARIOS = {
         ("three",),
         single=False,
     ),
+    "create and deliver": Scenario({}, {"one": ONE}, sinks=FILES),
+    "rotate and deliver": Scenario({"one": ONE}, {"one": ONE}, ("one",), sinks=FILES),
+    "withdraw": Scenario({"one": ONE, "two": TWO}, {"two": TWO}, sinks=FILES),
 }
 FAULTS = (
     "lost-before", "lost-after", "late", "500-after", "503", "422", "429", "truncated", "html-after",
@@ -81,9 +100,10 @@ class Bench:
     def begin(self, name: str) -> tuple[Path, Server]:
         """A folder as the scenario has it, and the server that belongs to it."""
         if name not in self._begun:
-            folder, server, before = self.folder({}), Server(), SCENARIOS[name].before
+            folder, server, scenario = self.folder({}), Server(), SCENARIOS[name]
             with Disk(folder):
-                found = converge(folder, server, before) if before else []
+                before, sinks = scenario.before, scenario.sinks
+                found = converge(folder, server, before, sinks) if before else []
             if found:
                 raise AssertionError(found)
             self._begun[name] = (dict(_tree(folder)), server)
@@ -112,10 +132,11 @@ def album(bench: Bench, name: str, lies: Lies = honest, killed_at: int | None = 
     if killed_at is not None:
         disk.dies_in = killed_at
         with suppress(Stopped), disk:
-            apply_once(folder, server, scenario.after, scenario.rotate)
+            apply_once(folder, server, scenario.after, scenario.rotate, sinks=scenario.sinks)
         moments.clear()
     with disk:
-        apply_once(folder, server, scenario.after, scenario.rotate if killed_at is None else ())
+        rotate = scenario.rotate if killed_at is None else ()
+        apply_once(folder, server, scenario.after, rotate, sinks=scenario.sinks)
         disk.point()
     return moments
 
@@ -155,7 +176,7 @@ def _recovered(bench: Bench, tree: Tree, moment: Moment, scenario: Scenario) -> 
     folder, server = bench.folder(tree), moment.server.copy()
     found = list(leaks(folder))
     with Disk(folder):
-        found += converge(folder, server, scenario.after)
+        found += converge(folder, server, scenario.after, scenario.sinks)
     shutil.rmtree(folder)
     writes = server.calls["create"] + server.calls["rotate"]
     if scenario.single and moment.photo.frames and writes:
@@ -197,7 +218,7 @@ def chain(bench: Bench, seed: int) -> Counts:
     server.quiet()
     found = list(leaks(folder))
     with disk:
-        found += converge(folder, server, SCENARIOS[name].after)
+        found += converge(folder, server, SCENARIOS[name].after, SCENARIOS[name].sinks)
     shutil.rmtree(folder)
     return _counted(found, f"seed {seed}: {', '.join(told)}", crashes)
 
@@ -210,7 +231,7 @@ def _crash(disk: Disk, server: Server, scenario: Scenario, rng: Random) -> str:
     disk.dies_in = rng.randint(1, LONG)
     told = f"{faults}, dies in {disk.dies_in}"
     with suppress(Stopped), disk:
-        apply_once(disk.root, server, scenario.after, scenario.rotate)
+        apply_once(disk.root, server, scenario.after, scenario.rotate, sinks=scenario.sinks)
     return told
 
 

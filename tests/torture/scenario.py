@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from counterparts.places import KINDS, declared
+
 from provisioner.sandbox.world import Commit, OAuthApp, World, utc_now
 
 Command = tuple[str, ...]
@@ -23,11 +25,9 @@ _IMPORT: Command = ("import", "one", "{one}")
 _IMPORT_AND_ROTATE: Command = (*_IMPORT, "--rotate")
 _STATE_MV: Command = ("state", "mv", "one", "first")
 _STATE_RM: Command = ("state", "rm", "one")
+_DELIVER: Command = ("secret", "deliver")
 UNSETTLED = timedelta(minutes=5)  # longer than any point takes
-SINKS = ("first", "second")
-_SINKS = f"defaults: {{sinks: [{', '.join(SINKS)}]}}\nsinks:\n" + "".join(
-    f"  {name}: {{type: age, path: '{name}/{{key}}.env.age', recipients: [READER]}}\n" for name in SINKS
-)
+SINKS = ("first", "second")  # two sealed files
 LONG_AGO = "2020-01-01T00:00:00Z"
 FOREIGN = ("https://somebody-else.example/cb",)
 
@@ -68,7 +68,9 @@ class Scenario:
     befell: Befell | None = None
     single: bool = True  # one secret, and its request is the last
     regretted: bool = False  # what is typed then contradicts the first command
-    sinks: bool = False  # every app's secret is to be in SINKS
+    sinks: tuple[str, ...] = ()  # where every app's secret is to be, by names of `counterparts.places`
+    delivered: bool = False  # whether it was there before
+    sink_only: bool = False  # whether it is to be nowhere else
     alike: str = ""  # a scenario with the same requests and writes, which shows what comes of errors
 
     @property
@@ -161,9 +163,9 @@ MORE = (
         "half moved", KEPT, {"first": OTHER, "keep": CB}, ("delete", "create"),
         moved=MOVED, befell=move_halfway, alike="replace",
     ),
-    Scenario("deliver", TWO, TWO, sinks=True),
-    Scenario("create and deliver", {}, ONE, ("create",), sinks=True, alike="create"),
-    Scenario("rotate and deliver", ONE, ONE, ("rotate",), _ROTATE, sinks=True, alike="rotate"),
+    Scenario("deliver", TWO, TWO, sinks=SINKS),
+    Scenario("create and deliver", {}, ONE, ("create",), sinks=SINKS, alike="create"),
+    Scenario("rotate and deliver", ONE, ONE, ("rotate",), _ROTATE, sinks=SINKS, alike="rotate"),
     Scenario("forget", KEPT, {"keep": CB}, forgotten=("one",), stays=("one",)),
     Scenario("state rm", KEPT, {"keep": CB}, (), _STATE_RM, (_STATE_RM,), stays=("one",)),
     Scenario("protect", ONE, {"one": App(protect=True)}),
@@ -188,34 +190,54 @@ LAST = Scenario(  # an empty list could be another tenant's: that it is not take
     "last", ONE, {"one": OTHER}, ("delete", "create"), then=((*APPLY, *EVERYTHING),)
 )
 EVERY = (*SCENARIOS, *MORE)
-BY_NAME = {scenario.name: scenario for scenario in (*EVERY, LAST)}
 
 
-def manifest(apps: Apps, recipient: str, became: str = "") -> str:
-    """The YAML. The reader is named in it, so that no command needs an identity."""
-    listed = "".join(_declared(key, app) for key, app in apps.items()) or "  {}\n"
-    whole = f"version: 1\nstate: {{recipients: [READER]}}\napps:\n{listed}{became}"
-    return whole.replace("READER", recipient)
+def _delivering(name: str, sinks: tuple[str, ...]) -> Iterator[Scenario]:
+    there = {"sinks": sinks, "delivered": True}
+    yield Scenario(f"deliver to {name}", ONE, ONE, sinks=sinks, alike="deliver")
+    yield Scenario(f"create and deliver to {name}", {}, ONE, ("create",), sinks=sinks, alike="create")
+    yield Scenario(f"rotate and deliver to {name}", ONE, ONE, ("rotate",), _ROTATE, **there, alike="rotate")
+    yield Scenario(f"withdraw from {name}", TWO, {"two": CB}, ("delete",), **there, alike="delete")
+    yield Scenario(f"keep only in {name}", {}, ONE, ("create",), sinks=sinks, sink_only=True, alike="create")
+    yield Scenario(f"move within {name}", ONE, {"first": RENAMED}, moved=MOVED, **there, alike="move")
 
 
-def became(scenario: Scenario, ids: Mapping[str, str]) -> str:
-    """And what became of apps: `moved`, `removed` and `import`."""
+DELIVERING = tuple(  # to each kind of place alone, and to all of them
+    scenario
+    for name, sinks in {**{kind: (kind,) for kind in KINDS}, "everywhere": KINDS}.items()
+    for scenario in _delivering(name, sinks)
+)
+BY_HAND = Scenario("secret deliver", TWO, TWO, (), _DELIVER, (_DELIVER, APPLY), sinks=KINDS, alike="deliver")
+BY_NAME = {scenario.name: scenario for scenario in (*EVERY, LAST, *DELIVERING, BY_HAND)}
+
+
+def manifest(scenario: Scenario, apps: Apps, recipient: str, ids: Mapping[str, str] | None = None) -> str:
+    """The YAML. The reader is named in it, so that no command needs an identity.
+
+    With `ids`, those of the apps there were at first, it says what became of them.
+    """
+    listed = "".join(_declared(key, app, scenario.sink_only) for key, app in apps.items()) or "  {}\n"
+    delivered = declared(scenario.sinks, recipient) if scenario.sinks else ""
+    became = "" if ids is None else _became(scenario, ids)
+    return f"version: 1\nstate: {{recipients: [{recipient}]}}\napps:\n{listed}{delivered}{became}"
+
+
+def _became(scenario: Scenario, ids: Mapping[str, str]) -> str:
     entries = {
         "moved": [f"from: {old}, to: {new}" for old, new in scenario.moved.items()],
         "removed": [f"app: {key}, destroy: false" for key in scenario.forgotten],
         "import": [f"to: {key}, id: {ids[key]}" for key in scenario.imported],
     }
     lines = (f"{name}:\n" + "".join(f"  - {{{text}}}\n" for text in texts) for name, texts in entries.items())
-    return _SINKS * scenario.sinks + "".join(
-        line for line, texts in zip(lines, entries.values(), strict=True) if texts
-    )
+    return "".join(line for line, texts in zip(lines, entries.values(), strict=True) if texts)
 
 
-def _declared(key: str, app: App) -> str:
+def _declared(key: str, app: App, sink_only: bool) -> str:
     said = [f"redirect_uris: ['{uri(app.name or key, app.path)}']"]
     said += [f"name: {app.name}"] * bool(app.name)
     said += [] if app.protect is None else [f"protect: {str(app.protect).lower()}"]
     said += [f"rotate_after: {app.rotate_after}"] * bool(app.rotate_after)
+    said += ["sink_only: true"] * sink_only
     return f"  {key}: {{{', '.join(said)}}}\n"
 
 

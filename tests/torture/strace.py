@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from counterparts.places import FOLDERS
+
 ERRNOS = ("ENOSPC", "EIO", "EDQUOT")
 WRITES = (
     "pwrite64", "write", "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat",
@@ -17,12 +19,16 @@ READS = (
     "fcntl", "dup",
 )  # fmt: skip
 NETWORK = ("connect", "sendto", "recvfrom")
-TRACED = ",".join(f"?{name}" for name in (*WRITES, *READS, *NETWORK))  # not every machine has every one
+PROGRAMS = ("vfork", "clone", "clone3", "waitid")  # of the user's: how they are begun and waited for
+TRACED = ",".join(
+    f"?{name}" for name in (*WRITES, *READS, *NETWORK, *PROGRAMS)
+)  # not every machine has every one
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<name>\w+)\((?P<rest>.*)")
 _RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. (?P<name>\w+) resumed>(?P<rest>.*)")
 _UNFINISHED = " <unfinished ...>"
 _REQUEST = re.compile(r'"(?:POST|DELETE) /api/v1/oauth-apps')
 _INJECTED = "(INJECTED)"
+_OURS = ("state", *FOLDERS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +41,18 @@ class Call:
     arguments: str
     result: str
 
-    def touches(self, folder: str) -> bool:
-        """Whether it is on the state in `folder`, or on the folder that the state is in."""
-        ours = (f"<{folder}/state>", f"<{folder}/state/", '"state"', '"state/')
-        return any(text in self.arguments for text in ours) or self.arguments.endswith(f"<{folder}>")
+    def touches(self, folder: str, names: Iterable[str] = _OURS) -> bool:
+        """Whether it is on the state or a sink in `folder`, or on the folder that these are in."""
+        ours = (f"<{folder}/{name}{end}" for name in names for end in ">/")
+        named = (f'"{name}{end}' for name in names for end in '"/')
+        return any(text in self.arguments for text in (*ours, *named)) or self.arguments.endswith(
+            f"<{folder}>"
+        )
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it is about a server, or about a program that was started."""
+        return self.name in (*NETWORK, *PROGRAMS) or "<pipe:" in self.arguments
 
     @property
     def injected(self) -> bool:
@@ -78,11 +92,11 @@ class Strike:
         return ["-e", f"inject={self.name}:{what}:when={self.ordinal}"]
 
     def struck(self, calls: Iterable[Call], folder: str) -> bool | None:
-        """Whether it came down on the state, or on the network; None where it hit something else."""
+        """Whether it came down on the state, a sink or what `speaks`; None where it hit something else."""
         hit = [call for call in calls if call.name == self.name and self._marked(call)]
         if not hit:
             return False
-        return True if all(call.touches(folder) or call.name in NETWORK for call in hit) else None
+        return True if all(call.touches(folder) or call.speaks for call in hit) else None
 
     def _marked(self, call: Call) -> bool:
         return call.injected if self.errno else call.cut_off
