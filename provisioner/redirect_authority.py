@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from provisioner.errors import Problem
@@ -13,10 +12,11 @@ from provisioner.uri import DEFAULT_PORTS, Parts, address
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PORT = re.compile(r"[1-9][0-9]{0,4}")
-_BRACKET = re.compile(r"[][]")
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_ENDS_IN_NUMBER = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$")  # what browsers take for an IPv4 address
+# Compiled when the first URI comes that is not plain, as in `uri`.
+_PORT = r"[1-9][0-9]{0,4}"
+_BRACKET = r"[][]"
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_ENDS_IN_NUMBER = r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$"  # what browsers take for an IPv4 address
 
 _CREDENTIALS = Problem(
     "A redirect URI holds no credentials: everyone who sees it would learn them (RFC 3986 §3.2.1).",
@@ -67,7 +67,7 @@ def check(scheme: str, parts: Parts) -> Iterator[Problem]:
     host, port = (parts.host or "").lower(), parts.port
     if parts.userinfo is not None:
         yield _CREDENTIALS
-    if ":" in (port or "") or (_BRACKET.search(host) and address(host) is None):
+    if ":" in (port or "") or (re.search(_BRACKET, host) and address(host) is None):
         yield _BAD_IPV6
         return
     if port is not None and "*" not in port and not _is_port(port):
@@ -77,14 +77,14 @@ def check(scheme: str, parts: Parts) -> Iterator[Problem]:
 
 
 def _is_port(port: str) -> bool:
-    return _PORT.fullmatch(port) is not None and int(port) <= 65535
+    return re.fullmatch(_PORT, port) is not None and int(port) <= 65535
 
 
 def _web_host(scheme: str, host: str) -> Iterator[Problem]:
     literal = address(host)
-    if literal is None and not _ENDS_IN_NUMBER.search(host):
+    if literal is None and not re.search(_ENDS_IN_NUMBER, host):
         yield from _domain(scheme, host)
-    elif literal is None or (isinstance(literal, IPv6Address) and literal.ipv4_mapped):
+    elif literal is None or (literal.version == 6 and literal.ipv4_mapped):
         yield _BAD_IPV4
     elif scheme == "http" and str(literal) not in ("127.0.0.1", "::1"):
         yield _HTTPS_NEEDED
@@ -94,7 +94,7 @@ def _web_host(scheme: str, host: str) -> Iterator[Problem]:
 
 def _domain(scheme: str, host: str) -> Iterator[Problem]:
     labels = host.split(".")
-    if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):
+    if len(host) > 253 or not all(re.fullmatch(_LABEL, label) for label in labels):
         yield _BAD_HOST
         return
     faults = (_a_label_fault(label) for label in labels if label.startswith("xn--"))

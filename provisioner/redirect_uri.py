@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from provisioner import redirect_authority
 from provisioner.errors import Problem
 from provisioner.text import code_point, quote
-from provisioner.uri import DEFAULT_PORTS, Parts, canonical, canonical_host, plain, split
+from provisioner.uri import DEFAULT_PORTS, Parts, canonical, canonical_host, is_plain, plain, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,26 +22,24 @@ MAX_LENGTH = 2048
 _REFUSED_SCHEMES = frozenset(
     ("about", "blob", "data", "file", "ftp", "javascript", "mailto", "tel", "urn", "vbscript", "ws", "wss")
 )
-_RESPONSE_PARAMETER = re.compile(  # RFC 6749 §4.1.2 and §4.2.2, RFC 9207, JARM, OpenID Connect
+# The patterns are compiled when the first URI comes that is not plain, as in `uri`.
+_RESPONSE_PARAMETER = (  # RFC 6749 §4.1.2 and §4.2.2, RFC 9207, JARM, OpenID Connect
     r"code|state|iss|response|error(?:_description|_uri)?|(?:access|id)_token"
 )
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+_SPACE = " "
+_FOREIGN = r"[^\x00-\x9f]"
+_BACKSLASH = r"\\"
+_UNSAFE = r'["<>^`{|}]'
+_BRACKET = r"[][]"
+_LONE_PERCENT = r"%(?![0-9A-Fa-f]{2})(?![^/?#]*\])"  # in brackets it begins a zone id
+_UP_TO_AUTHORITY = r"[^/?#]*//[^/?#]*"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SPACE = re.compile(" ")
-_FOREIGN = re.compile(r"[^\x00-\x9f]")
-_BACKSLASH = re.compile(r"\\")
-_UNSAFE = re.compile(r'["<>^`{|}]')
-_BRACKET = re.compile(r"[][]")
-_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})(?![^/?#]*\])")  # in brackets it begins a zone id
-_UP_TO_AUTHORITY = re.compile(r"[^/?#]*//[^/?#]*")
-
-_HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[0-9]+(?:[/?#]|\Z)")
-_REVERSE_DOMAIN = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)+")
+_HOST_AND_PORT = r"[A-Za-z0-9.-]+:[0-9]+(?:[/?#]|\Z)"
+_REVERSE_DOMAIN = r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)+"
 
 # Credentials, and what people paste from an address bar. It refuses nothing: it hides the value in errors.
-_MAY_BE_SECRET = re.compile(
-    r"@|%40|[?&;#][\w.~-]{0,40}(?:code|token|secret|passw|key|assertion)", re.IGNORECASE
-)
+_CONFIDENTIAL = r"(?i)@|%40|[?&;#][\w.~-]{0,40}(?:code|token|secret|passw|key|assertion)"
 
 _NOT_ABSOLUTE = Problem(
     "A redirect URI is absolute: it has a scheme and a host (RFC 6749 §3.1.2).",
@@ -70,6 +68,8 @@ def check(uri: str) -> tuple[Problem, ...]:
 
     Where `uri` may hold a secret every problem says so, and no remedy repeats it.
     """
+    if is_plain(uri):
+        return ()
     if len(uri) > MAX_LENGTH:
         problems = [Problem(f"The URI has {len(uri)} characters; {MAX_LENGTH} is the limit.", "Shorten it.")]
     else:
@@ -89,29 +89,33 @@ def destination(uri: str) -> tuple[str, str]:
 
 
 def _may_be_secret(uri: str) -> bool:
-    return _MAY_BE_SECRET.search(plain(uri)) is not None
+    return re.search(_CONFIDENTIAL, plain(uri)) is not None
 
 
 def _strays(uri: str) -> Iterator[Problem]:
     """Characters that no URI holds: of each kind the first, with its place (RFC 3986 §2)."""
-    start = _UP_TO_AUTHORITY.match(uri)
+    start = re.match(_UP_TO_AUTHORITY, uri)
     end = start.end() if start else 0
     escape = "Write it as a percent escape of its UTF-8 bytes, or remove it."
     for match, kind, remedy in (
         (
-            _CONTROL.search(uri),
+            re.search(_CONTROL, uri),
             "control character",
             "Remove it; in YAML, write the URI in quotes or after >-.",
         ),
-        (_SPACE.search(uri), "space", "Remove it, or write %20 where it is meant."),
-        (_BACKSLASH.search(uri), "backslash", "Write a slash: that is what browsers make of it."),
-        (_UNSAFE.search(uri) or _BRACKET.search(uri, end), "character", escape),
-        (_FOREIGN.search(uri, end), "non-ASCII character", escape),
-        (_LONE_PERCENT.search(uri), "unfinished percent escape", "Write %25 where a percent sign is meant."),
+        (re.search(_SPACE, uri), "space", "Remove it, or write %20 where it is meant."),
+        (re.search(_BACKSLASH, uri), "backslash", "Write a slash: that is what browsers make of it."),
+        (re.search(_UNSAFE, uri) or re.compile(_BRACKET).search(uri, end), "character", escape),
+        (re.compile(_FOREIGN).search(uri, end), "non-ASCII character", escape),
+        (
+            re.search(_LONE_PERCENT, uri),
+            "unfinished percent escape",
+            "Write %25 where a percent sign is meant.",
+        ),
     ):
         if match:
             yield Problem(f"A URI cannot hold the {kind} {_place(match)} (RFC 3986 §2).", remedy)
-    if match := _FOREIGN.search(uri, 0, end):
+    if match := re.compile(_FOREIGN).search(uri, 0, end):
         yield Problem(
             f"A host has IDNA A-labels and cannot hold the non-ASCII character {_place(match)} (RFC 5890).",
             "Write the label as the DNS holds it: it starts with xn--.",
@@ -132,7 +136,7 @@ def _faults(uri: str) -> Iterator[Problem]:
         )
         return
     is_web = scheme in DEFAULT_PORTS
-    if parts is None or _HOST_AND_PORT.match(uri) or (is_web and not parts.host and not parts.port):
+    if parts is None or re.match(_HOST_AND_PORT, uri) or (is_web and not parts.host and not parts.port):
         yield _NOT_ABSOLUTE
         return
     yield from redirect_authority.check(scheme, parts)
@@ -148,7 +152,7 @@ def _anywhere(parts: Parts, uri: str) -> Iterator[Problem]:
     if "*" in uri:
         yield _WILDCARD
     names = {plain(pair.partition("=")[0]) for pair in re.split("[&;]", parts.query or "")}
-    if taken := sorted(filter(_RESPONSE_PARAMETER.fullmatch, names)):
+    if taken := sorted(name for name in names if re.fullmatch(_RESPONSE_PARAMETER, name)):
         yield Problem(
             f"The query presets {', '.join(taken)}, which the authorization response sets (RFC 6749 §4.1.2).",
             "Remove it: register the URI as it is before the server adds its answer.",
@@ -174,7 +178,7 @@ def _escapes(uri: str) -> Iterator[Problem]:
 
 
 def _private_use(scheme: str, parts: Parts, uri: str) -> Iterator[Problem]:
-    if not _REVERSE_DOMAIN.fullmatch(scheme):
+    if not re.fullmatch(_REVERSE_DOMAIN, scheme):
         yield _NOT_REVERSED
     elif not parts.host and not parts.path:
         yield _SCHEME_ONLY

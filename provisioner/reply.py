@@ -54,8 +54,13 @@ def app_from(document: Any) -> App:
 
 
 def apps_from(body: bytes) -> tuple[App, ...]:
-    """The answer to a list. Two apps with one id, or of two organizations, cannot be a list of ours."""
-    data = _mapping(decode(body), "the answer").get("data")
+    """The answer to a list."""
+    return apps_in(decode(body))
+
+
+def apps_in(document: Any) -> tuple[App, ...]:
+    """As `apps_from`, decoded. Two apps with one id, or of two organizations, cannot be a list of ours."""
+    data = _mapping(document, "the answer").get("data")
     if not isinstance(data, list):
         raise UnusableError("data is not a list")
     apps = tuple(map(app_from, data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import json
 import logging
@@ -286,6 +287,8 @@ def test_an_interrupt_while_modules_are_imported_is_exit_130(monkeypatch) -> Non
         return 0
 
     monkeypatch.setattr(cli, "run", interrupted)
+    monkeypatch.setattr(cli, "leave", sys.exit)  # or it would end the tests
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 130

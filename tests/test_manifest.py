@@ -1412,8 +1412,9 @@ def test_the_schema_is_one_and_describes_every_field() -> None:
 def test_reading_a_manifest_loads_neither_network_nor_sealing_nor_comparing() -> None:
     code = "import sys, provisioner.desired; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {"provisioner.manifest", "pydantic"} <= set(done.stdout.split())
-    assert not {"httpx", "deepdiff", "pyrage", "click", "rich"} & set(done.stdout.split())
+    assert "provisioner.manifest" in done.stdout.split()
+    # pydantic comes once a manifest is not of the usual form, or has sinks.
+    assert not {"pydantic", "httpx", "deepdiff", "pyrage", "click", "rich"} & set(done.stdout.split())
 
 
 # What holds for every input

@@ -304,10 +304,10 @@ def test_what_the_system_says_of_a_connection_is_told(
     assert (reply.outcome, reply.message) == (outcome, message)
 
 
-def test_connections_are_kept_and_shared_by_threads(serve: Serve) -> None:
+def test_each_thread_keeps_one_connection(serve: Serve) -> None:
     server = serve(says(framed("201 Created", BODY), close=False))
     with (
-        MeteroidApi(server.url, Secret(TOKEN.encode()), connections=4) as api,
+        MeteroidApi(server.url, Secret(TOKEN.encode())) as api,
         ThreadPoolExecutor(4) as pool,
     ):
         replies = list(pool.map(lambda _: api.create_app(SPEC), range(40)))

@@ -514,9 +514,7 @@ def test_what_was_reviewed_is_applied_and_the_state_is_on_the_branch(act, forge,
     assert "\n### provisioner plan: No changes" in comment["body"]
 
 
-def test_with_the_state_in_git_an_apply_adds_nothing_to_the_branch(
-    act, forge, repository, sandbox
-) -> None:
+def test_with_the_state_in_git_an_apply_adds_nothing_to_the_branch(act, forge, repository, sandbox) -> None:
     in_git = TWO.replace("state: {", "state: {git: {}, ")
     assert in_git != TWO
     repository.git("branch", "change", "main")

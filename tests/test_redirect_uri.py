@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioner import redirect_uri
+from provisioner import uri as uri_module
 from provisioner.redirect_uri import MAX_LENGTH, canonical, check
 from provisioner.text import quote
+from provisioner.uri import is_plain
 
 CASES = Path(__file__).parent / "cases" / "redirect_uri"
 REFUSED = yaml.safe_load((CASES / "refused.yaml").read_text(encoding="utf-8"))
@@ -321,3 +323,37 @@ def test_a_character_that_no_uri_holds_spoils_any_uri(uri: str) -> None:
 
 def test_the_module_offers_the_canonical_form_for_finding_duplicates() -> None:
     assert redirect_uri.canonical("HTTPS://H.example:443") == "https://h.example/"
+
+
+NEARLY_PLAIN = st.lists(
+    st.sampled_from(
+        ["https://", "http://127.0.0.1", "com.example", "xn--p1ai", "a", "A", "1", "0x1", "-", "_", ".", "..",
+         "/", "//", ":", "80", "8080", "h.example", "~", "%41", "?", "#", "*", " ", "@", "a" * 63]
+    )
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.from_regex(uri_module._PLAIN, fullmatch=True) | NEARLY_PLAIN)
+def test_a_plain_uri_is_one_that_the_rules_and_the_normal_form_have_nothing_against(uri: str) -> None:
+    if not is_plain(uri):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redirect_uri, "is_plain", lambda _: False)
+        patch.setattr(uri_module, "is_plain", lambda _: False)
+        assert redirect_uri.check(uri) == ()
+        assert redirect_uri.canonical(uri) == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://a.example.com/oauth/callback",
+        "https://a.example.com/oauth/callback/",
+        "http://127.0.0.1/callback",
+        "http://127.0.0.1:8914/callback",
+        "com.example.app:/oauth/callback",
+    ],
+)
+def test_what_nearly_all_redirect_uris_are_like_is_plain(uri: str) -> None:
+    assert is_plain(uri)

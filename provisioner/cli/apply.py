@@ -103,7 +103,7 @@ def start(
     choices = choices_from(asked)
     workspace = open_workspace(*manifest)
     stop = threading.Event()
-    with connect(workspace, parallelism, stop.wait) as api:
+    with connect(workspace, stop.wait) as api:
         job = Job(
             workspace,
             api,

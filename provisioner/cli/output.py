@@ -67,7 +67,7 @@ def guarded(command: Callable[[], int]) -> int:
     before = sys.stdin, sys.stdout, sys.stderr
     sys.stdin = _lenient(_open(sys.stdin, "r"))
     sys.stdout = out = Stream(_open(sys.stdout, "w"))
-    sys.stderr = Stream(_open(sys.stderr, "w"))
+    sys.stderr = err = Stream(_open(sys.stderr, "w"))
     try:
         status = command()
         out.flush()
@@ -81,6 +81,7 @@ def guarded(command: Callable[[], int]) -> int:
         )
         return status or EXIT_ERROR
     finally:
+        err.flush()  # nobody else will: the process ends without taking its streams apart
         sys.stdin, sys.stdout, sys.stderr = before
 
 

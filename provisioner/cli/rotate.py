@@ -55,7 +55,7 @@ def rotate(
 
     wanted = list(dict.fromkeys(Address.parse(address) for address in addresses))
     stop = threading.Event()
-    with connect(workspace, 1, stop.wait) as api:
+    with connect(workspace, stop.wait) as api:
         job = Job(
             workspace,
             api,

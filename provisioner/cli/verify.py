@@ -47,7 +47,7 @@ def command(
     for entry in state.open:
         complain(f"Warning: {entry.operation.address}: an earlier run left {entry.operation.id} open.")
     open_secret = opener(workspace.settings)
-    with connect(workspace, connections=10) as api:
+    with connect(workspace) as api:
         verified = list(verify(records, open_secret, api))
     say(verify_json(verified) if as_json else verify_text(verified), end="")
     tried = {item.address for item in verified if item.verdict is Verdict.UNCONFIRMED_UNTIL_NOW}

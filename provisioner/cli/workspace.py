@@ -140,9 +140,7 @@ def api_token(settings: Settings) -> Secret:
     return token
 
 
-def connect(
-    workspace: Workspace, connections: int = 1, wait: Callable[[float], bool] | None = None
-) -> MeteroidApi:
+def connect(workspace: Workspace, wait: Callable[[float], bool] | None = None) -> MeteroidApi:
     """The API, with the token going only where it may. Says so where a proxy is in between."""
     from provisioner.meteroid import MeteroidApi, check_authorities, proxy_in_use
 
@@ -155,7 +153,7 @@ def connect(
     proxy = proxy_in_use(url, workspace.settings.proxies)
     if proxy:
         complain(f"Note: requests go through the proxy {proxy}.")
-    return MeteroidApi(url, api_token(workspace.settings), connections=connections, wait=wait)
+    return MeteroidApi(url, api_token(workspace.settings), wait=wait)
 
 
 def readers(workspace: Workspace, own: Callable[[Settings], Sequence[Identity]] = find_identities) -> Readers:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from provisioner.manifest.forms import (
-    MAX_RECIPIENTS,
     SET,
     AppAddress,
     AppId,
@@ -22,11 +21,8 @@ from provisioner.manifest.forms import (
     Uri,
     VariableName,
 )
+from provisioner.manifest.patterns import DEFAULTS, MAX_RECIPIENTS, MAX_URIS, VERSION
 from provisioner.manifest.sinks import Sink
-
-VERSION = 1
-MAX_URIS = 50
-MAX_DELETES = 3  # where the policy says nothing
 
 _ONLY_SUCH_KEYS: dict[str, Any] = {"additionalProperties": False}
 
@@ -50,11 +46,14 @@ class Git(Part):
     """A branch that holds nothing but the state, for runners that have no disk of their own."""
 
     remote: str = Field(
-        default="origin", description="The remote of the repository that the manifest is in, by its name."
+        default=DEFAULTS["git"]["remote"],
+        description="The remote of the repository that the manifest is in, by its name.",
     )
-    branch: str = Field(default="provisioner-state", description="The branch; the first apply makes it.")
+    branch: str = Field(
+        default=DEFAULTS["git"]["branch"], description="The branch; the first apply makes it."
+    )
     lease: Duration = Field(
-        default="10m",
+        default=DEFAULTS["git"]["lease"],
         description="How long the lock of a dead run keeps others out; a run that is alive renews it.",
     )
 
@@ -82,12 +81,12 @@ class Recovery(Part):
     """What is done about an operation whose answer was lost."""
 
     mode: Literal["auto", "ask"] = Field(
-        default="auto",
+        default=DEFAULTS["recovery"]["mode"],
         description="auto: an app that by all the evidence an earlier run made is taken over, with a new "
         "secret. ask: nothing is done, and the evidence is shown.",
     )
     settle: Duration = Field(
-        default="60s",
+        default=DEFAULTS["recovery"]["settle"],
         description="How long a request may be on its way; after that, what is absent was never made.",
     )
 
@@ -188,7 +187,9 @@ class Policy(Part):
         description="What is agreed to in advance, as with --allow: delete, replace, rotate.",
     )
     max_deletes: int = Field(
-        default=MAX_DELETES, ge=0, description="How many apps one plan may destroy at most."
+        default=DEFAULTS["policy"]["max_deletes"],
+        ge=0,
+        description="How many apps one plan may destroy at most.",
     )
     redirect_hosts: list[HostPattern] = Field(
         default_factory=list,

@@ -30,8 +30,8 @@ MAX_ENTRIES = 100_000  # of one mapping or list: so many apps
 MAX_VALUES = 2_000_000  # of one file
 PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where PyYAML was built with it
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
-_SURROGATE = re.compile("[\ud800-\udfff]")  # PyYAML's own parser makes them of escapes
-_KEY_BODY = re.compile(r"AGE-SECRET-KEY-[0-9A-Z-]{16}|BEGIN [A-Z ]*PRIVATE KEY-----", re.IGNORECASE)
+_SURROGATE = "[\ud800-\udfff]"  # PyYAML's own parser makes them of escapes
+_KEY_BODY = r"(?i)AGE-SECRET-KEY-[0-9A-Z-]{16}|BEGIN [A-Z ]*PRIVATE KEY-----"
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 MERGE = Problem("Merge keys (<<) are not allowed.", "Write the keys out where they are needed.")
@@ -233,7 +233,7 @@ def unfit(text: str) -> Problem | None:
         return PRIVATE_KEY
     if len(text) > MAX_STRING:
         return LONG_STRING
-    return SURROGATE if _SURROGATE.search(text) else None
+    return SURROGATE if re.search(_SURROGATE, text) else None
 
 
 def _twice(first: Place) -> Problem:
@@ -249,5 +249,5 @@ def _misread_key(node: Node, text: str) -> Problem:
 
 def _key_in_a_comment(name: str, text: str) -> list[Fault]:
     """Private keys outside of every value: a comment is committed and shared like the rest."""
-    found = _KEY_BODY.search(text)
+    found = re.search(_KEY_BODY, text)
     return [] if found is None else [fault_at(end_of(text[: found.start()], name), (), PRIVATE_KEY)]

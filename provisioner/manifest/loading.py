@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from provisioner.errors import Problem
 from provisioner.manifest.events import read
 from provisioner.manifest.faults import Fault, ManifestError, Place, Source, fault_at, in_file_order
+from provisioner.manifest.outline import certain
 from provisioner.manifest.rules import CheckRecipient, leaf_faults
-from provisioner.manifest.sink_rules import sink_faults
-from provisioner.manifest.structure import structured
 from provisioner.manifest.together import joined, joint_faults
 from provisioner.manifest.tree import Document
 from provisioner.manifest.values import Manifest
@@ -30,19 +29,26 @@ def load(
     documents, faults = _read_all(sources)
     values, misgiven = settle(documents, variables or {})
     faults += misgiven
-    roots = []
     for document in documents:
         faults += expand(document, values)
-        root, misfits = structured(document)
-        roots += [root] if root else []
-        faults += [*misfits, *leaf_faults(document, check_recipient)]
-        faults += sink_faults(document, check_recipient)
+        if not certain(document.root):
+            faults += _misfits(document, check_recipient)
+        faults += leaf_faults(document, check_recipient)
     faults += joint_faults(documents)
     faults.sort(key=in_file_order(sources))
     if not all(fault.warning for fault in faults):
         raise ManifestError(faults)
     known = {name: value for name, value in values.items() if isinstance(value, str)}
-    return joined(documents, roots, known, tuple(faults))
+    return joined(documents, known, tuple(faults))
+
+
+def _misfits(document: Document, check_recipient: CheckRecipient | None) -> Iterator[Fault]:
+    """What is not of its form, by the models; and what is wrong with sinks, which are never certain."""
+    from provisioner.manifest.sink_rules import sink_faults  # noqa: PLC0415  # pydantic is slow to import
+    from provisioner.manifest.structure import misfits  # noqa: PLC0415  # as above
+
+    yield from misfits(document)
+    yield from sink_faults(document, check_recipient)
 
 
 def _read_all(sources: Sequence[Source]) -> tuple[list[Document], list[Fault]]:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from provisioner import redirect_uri
 from provisioner.errors import Problem
 from provisioner.manifest.faults import Fault
-from provisioner.manifest.tree import Document, List, Map
-from provisioner.manifest.uses import apps
+from provisioner.manifest.tree import Document, List, Map, apps
 from provisioner.text import quote
 
 _NOT_PROTECTED = Problem(

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from provisioner.delivery import DeclaredSink
-from provisioner.manifest.forms import MAX_RECIPIENTS, SET, Duration, Part
+from provisioner.manifest.forms import SET, Duration, Part
+from provisioner.manifest.patterns import MAX_RECIPIENTS
 from provisioner.manifest.tree import Map
 
 MAX_ARGUMENTS = 100

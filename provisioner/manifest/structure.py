@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 
 from provisioner.errors import Problem
 from provisioner.manifest.document import (
-    VERSION,
     App,
     Defaults,
     Git,
@@ -24,8 +23,8 @@ from provisioner.manifest.document import (
     Variable,
 )
 from provisioner.manifest.faults import Fault, Loc
-from provisioner.manifest.forms import FORM_RULES
 from provisioner.manifest.options import IN_CLEAR
+from provisioner.manifest.patterns import FORM_RULES, VERSION
 from provisioner.manifest.sinks import TYPES, Keys
 from provisioner.manifest.tree import Document, List, Map, Misread, Node, Refused, reading
 from provisioner.manifest.words import closest, near, secret_key
@@ -55,14 +54,15 @@ _PLAIN = {
 _NO_VALUE = "Give it a value, or remove its key."
 
 
-def structured(document: Document) -> tuple[Root | None, list[Fault]]:
-    """The manifest as its models, or everything that is not of their form."""
+def misfits(document: Document) -> list[Fault]:
+    """Everything that is not of the models' form."""
     try:
         # Of several files one may state the version: that one does is asked of all of them together.
-        return Root.model_validate({"version": VERSION, **document.root}), []
+        Root.model_validate({"version": VERSION, **document.root})
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-    return None, [fault for detail in details for fault in _faults(document, detail)]
+        return [fault for detail in details for fault in _faults(document, detail)]
+    return []
 
 
 def _faults(document: Document, detail: Any) -> Iterator[Fault]:

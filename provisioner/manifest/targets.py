@@ -9,8 +9,8 @@ from provisioner.manifest.collisions import collisions, off_limits
 from provisioner.manifest.faults import SHOWN_FAULTS, Fault, Loc
 from provisioner.manifest.options import misfit
 from provisioner.manifest.places import spots
-from provisioner.manifest.tree import Document, List, Map, Node
-from provisioner.manifest.uses import Sinks, Use, apps, default_sinks, uses
+from provisioner.manifest.tree import Document, List, Map, Node, apps
+from provisioner.manifest.uses import Sinks, Use, default_sinks, uses
 from provisioner.manifest.words import near
 from provisioner.text import quote
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 from provisioner import name
+from provisioner.delivery import DeclaredSink
 from provisioner.duration import duration
 from provisioner.errors import Problem
-from provisioner.manifest.document import App, Root, State
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
+from provisioner.manifest.patterns import DEFAULTS
 from provisioner.manifest.policy import policy_faults
-from provisioner.manifest.sinks import declared
-from provisioner.manifest.targets import target_faults
 from provisioner.manifest.transitions import transition_faults
 from provisioner.manifest.tree import Document, Map, place_of
 from provisioner.manifest.values import (
@@ -46,8 +46,19 @@ def joint_faults(documents: list[Document]) -> Iterator[Fault]:
     yield from _keys(documents)
     yield from _names(documents)
     yield from transition_faults(documents)
-    yield from target_faults(documents)
+    if any(map(_speaks_of_sinks, documents)):
+        from provisioner.manifest.targets import target_faults  # noqa: PLC0415  # most manifests have no sinks
+
+        yield from target_faults(documents)
     yield from policy_faults(documents)
+
+
+def _speaks_of_sinks(document: Document) -> bool:
+    root = document.root
+    inside = (root.get("defaults"), *document.section("apps").values())
+    return "sinks" in root or any(
+        isinstance(part, Map) and ("sinks" in part or "sink_only" in part) for part in inside
+    )
 
 
 def _sections(documents: list[Document]) -> Iterator[Fault]:
@@ -86,15 +97,6 @@ def _names(documents: list[Document]) -> Iterator[Fault]:
                     yield fault_at(_name_place(document, key), ("apps", key, "name"), problem, text)
 
 
-def _state(document: Document, state: State) -> StateSettings:
-    """A folder, or a branch where `git` is stated."""
-    git = None
-    if "git" in document.section("state"):
-        lease = duration(state.git.lease) or timedelta()
-        git = GitSettings(state.git.remote, state.git.branch, lease)
-    return StateSettings(state.path or DEFAULT_STATE, document.name, tuple(state.recipients), git)
-
-
 def _name_place(document: Document, key: str) -> Place:
     """Where an app's name stands: by itself, or as its key."""
     apps = document.section("apps")
@@ -103,53 +105,84 @@ def _name_place(document: Document, key: str) -> Place:
     return place_of(document.name, at)
 
 
-def joined(
-    documents: list[Document], roots: list[Root], variables: Mapping[str, str], warnings: tuple[Fault, ...]
-) -> Manifest:
+def joined(documents: list[Document], variables: Mapping[str, str], warnings: tuple[Fault, ...]) -> Manifest:
     """The sum of the files, which have no faults."""
-    first = documents[0], roots[0]
-    stated = {key: pair for pair in zip(documents, roots, strict=True) for key in pair[0].root}
-    provider = stated.get("provider", first)[1].provider
-    state_document, state = stated.get("state", first)[0], stated.get("state", first)[1].state
-    recovery = stated.get("recovery", first)[1].recovery
-    policy = stated.get("policy", first)[1].policy
-    defaults = stated.get("defaults", first)[1].defaults
+    provider, recovery = _stated(documents, "provider"), _stated(documents, "recovery")
+    policy, defaults = _stated(documents, "policy"), _stated(documents, "defaults")
     return Manifest(
-        provider=ProviderSettings(provider.type, provider.base_url or None, provider.organization_id or None),
-        state=_state(state_document, state),
-        recovery=RecoverySettings(recovery.mode == "auto", duration(recovery.settle) or timedelta()),
-        policy=PolicySettings(frozenset(policy.allow), policy.max_deletes),
-        default_scopes=None if defaults.scopes is None else tuple(defaults.scopes),
-        default_protect=defaults.protect,
-        default_sinks=tuple(defaults.sinks),
-        sinks={
-            name: declared(name, sink, document.name)
-            for document, root in zip(documents, roots, strict=True)
-            for name, sink in root.sinks.items()
-        },
+        provider=ProviderSettings(
+            provider["type"], provider["base_url"] or None, provider["organization_id"] or None
+        ),
+        state=_state(documents),
+        recovery=RecoverySettings(recovery["mode"] == "auto", duration(recovery["settle"]) or timedelta()),
+        policy=PolicySettings(frozenset(policy["allow"]), policy["max_deletes"]),
+        default_scopes=None if defaults["scopes"] is None else tuple(defaults["scopes"]),
+        default_protect=defaults["protect"],
+        default_sinks=tuple(defaults["sinks"]),
+        sinks=_sinks(documents),
         apps={
             Address(key): _declared(document, key, app)
-            for document, root in zip(documents, roots, strict=True)
-            for key, app in root.apps.items()
+            for document in documents
+            for key, app in document.section("apps").items()
         },
-        moved={Address.parse(move.source): Address.parse(move.to) for root in roots for move in root.moved},
-        removed={Address.parse(gone.app): gone.destroy for root in roots for gone in root.removed},
-        imports={Address.parse(taken.to): taken.id for root in roots for taken in root.imports},
+        moved={
+            Address.parse(entry["from"]): Address.parse(entry["to"]) for entry in _entries(documents, "moved")
+        },
+        removed={Address.parse(entry["app"]): entry["destroy"] for entry in _entries(documents, "removed")},
+        imports={Address.parse(entry["to"]): entry["id"] for entry in _entries(documents, "import")},
         variables=variables,
         warnings=warnings,
     )
 
 
-def _declared(document: Document, key: str, app: App) -> DeclaredApp:
+def _stated(documents: list[Document], section: str) -> dict[str, Any]:
+    """A section, in whichever file it stands, with what is meant by all that it leaves out."""
+    stated = next((document.section(section) for document in documents if section in document.root), Map())
+    return DEFAULTS[section] | stated
+
+
+def _state(documents: list[Document]) -> StateSettings:
+    """A folder, or a branch where `git` is stated."""
+    stating = next((document for document in documents if "state" in document.root), documents[0])
+    stated = stating.section("state")
+    state: dict[str, Any] = DEFAULTS["state"] | stated
+    git = None
+    if "git" in stated:
+        branch: dict[str, Any] = DEFAULTS["git"] | state["git"]
+        git = GitSettings(branch["remote"], branch["branch"], duration(branch["lease"]) or timedelta())
+    return StateSettings(state["path"] or DEFAULT_STATE, stating.name, tuple(state["recipients"]), git)
+
+
+def _sinks(documents: list[Document]) -> dict[str, DeclaredSink]:
+    found = [
+        (name, node, document) for document in documents for name, node in document.section("sinks").items()
+    ]
+    if not found:
+        return {}
+    from provisioner.manifest.sinks import declared_if_well_formed  # noqa: PLC0415  # it needs pydantic
+
+    declared = (declared_if_well_formed(name, node, document.name) for name, node, document in found)
+    return {sink.name: sink for sink in declared if sink is not None}
+
+
+def _entries(documents: list[Document], section: str) -> Iterator[Any]:
+    for document in documents:
+        stated: Any = document.root.get(section, ())
+        yield from stated
+
+
+def _declared(document: Document, key: str, node: Any) -> DeclaredApp:
+    app: dict[str, Any] = node
+    scopes, sinks = app.get("scopes"), app.get("sinks")
     return DeclaredApp(
         place=place_of(document.name, document.section("apps").key_at[key]),
         name_place=_name_place(document, key),
-        name=app.name or None,
-        redirect_uris=tuple(app.redirect_uris),
-        scopes=None if app.scopes is None else tuple(app.scopes),
-        scopes_stated="scopes" in app.model_fields_set,
-        protect=app.protect if "protect" in app.model_fields_set else None,
-        rotate_after=duration(app.rotate_after),
-        sinks=tuple(app.sinks) if "sinks" in app.model_fields_set else None,
-        sink_only=app.sink_only,
+        name=app.get("name") or None,
+        redirect_uris=tuple(app["redirect_uris"]),
+        scopes=None if scopes is None else tuple(scopes),
+        scopes_stated="scopes" in app,
+        protect=app.get("protect"),
+        rotate_after=duration(app.get("rotate_after", "")),
+        sinks=None if sinks is None else tuple(sinks),
+        sink_only=app.get("sink_only", False),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from provisioner.errors import Problem
 from provisioner.manifest.faults import SHOWN_FAULTS, Fault, Loc, Place
-from provisioner.manifest.forms import key_of
+from provisioner.manifest.patterns import key_of
 from provisioner.manifest.tree import Document, List, Map
 from provisioner.manifest.words import near
 from provisioner.model import Address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -10,6 +11,7 @@ import yaml
 
 from provisioner.errors import Problem
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
+from provisioner.model import KEY
 
 
 class Mark(Protocol):
@@ -134,3 +136,11 @@ class Document:
     def key_fault(self, loc: Loc, problem: Problem) -> Fault:
         """A fault shown at the key of `loc`: its name is in the path already."""
         return fault_at(self.place(loc, key=True), loc, problem)
+
+
+def apps(documents: list[Document]) -> Iterator[tuple[Document, str, Map]]:
+    """Every app of a well-formed key."""
+    for document in documents:
+        for key, app in document.section("apps").items():
+            if isinstance(app, Map) and KEY.fullmatch(key):
+                yield document, key, app

@@ -11,8 +11,8 @@ from provisioner.errors import Problem
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
 from provisioner.manifest.options import is_sound
 from provisioner.manifest.sinks import declared_if_well_formed
-from provisioner.manifest.tree import Document, List, Map, Node
-from provisioner.model import KEY, Address
+from provisioner.manifest.tree import Document, List, Map, Node, apps
+from provisioner.model import Address
 
 
 class Sinks:
@@ -64,14 +64,6 @@ def uses(documents: list[Document], sinks: Sinks) -> Iterator[Use]:
                 sink, at = sinks.sound[name], (*loc, index) if "sinks" in app else loc
                 target = Target(sink, Address(key))
                 yield Use(document, at, target.address, sink, target.options, target.names)
-
-
-def apps(documents: list[Document]) -> Iterator[tuple[Document, str, Map]]:
-    """Every app of a well-formed key."""
-    for document in documents:
-        for key, app in document.section("apps").items():
-            if isinstance(app, Map) and KEY.fullmatch(key):
-                yield document, key, app
 
 
 def default_sinks(documents: list[Document]) -> Node:

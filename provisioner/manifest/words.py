@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from provisioner.errors import Problem
 from provisioner.text import quote
 
@@ -46,6 +44,8 @@ def secret_key(key: str) -> Problem | None:
 
 def closest(word: str, known: list[str]) -> str:
     """The word that one which is not known was meant to be, as a question; empty where there is none."""
+    from difflib import get_close_matches  # noqa: PLC0415  # where a word is wrong
+
     close = get_close_matches(word[:80], known[:1000], n=1)
     return f"Did you mean {quote(close[0])}?" if close else ""
 

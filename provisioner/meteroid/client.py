@@ -18,13 +18,14 @@ from provisioner.meteroid.pacing import Pacer
 from provisioner.meteroid.wire import Wire
 from provisioner.meteroid.words import message_of, pair_error, read_error
 from provisioner.model import App, AppSpec, Introspection, Listing, Reply, Secret
-from provisioner.reply import REPLY_LIMIT, UnusableError, app_from, apps_from, decode, reply_limit
+from provisioner.reply import REPLY_LIMIT, UnusableError, app_from, apps_in, decode, reply_limit
 
 if TYPE_CHECKING:
     import httpx
 
     from provisioner.meteroid.answer import Answer
 
+G = TypeVar("G")
 T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("provisioner.meteroid")
@@ -45,7 +46,6 @@ class MeteroidApi:
         token: Secret,
         *,
         timeout: float = 30.0,
-        connections: int = 10,
         user_agent: str = f"provisioner/{__version__}",
         wait: Callable[[float], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -59,7 +59,6 @@ class MeteroidApi:
         self._wire = Wire(
             base_url,
             timeout=timeout,
-            connections=connections,
             user_agent=user_agent,
             clock=clock,
             transport=transport,
@@ -78,8 +77,9 @@ class MeteroidApi:
     def list_apps(self) -> Listing:
         """Every app of the organization; raises ApiError where that is not what was answered."""
         answer = self._get(sent.APPS, sent.LIST_LIMIT, {200})
-        _refuse_pages(answer)
-        return Listing(_parsed(apps_from, answer.body.reveal()), answer.date)
+        document = _parsed(decode, answer.body.reveal())
+        _refuse_pages(document, answer)
+        return Listing(_parsed(apps_in, document), answer.date)
 
     def get_app(self, app_id: str) -> App | None:
         """The app with this id, or None where the API itself says that there is none (404)."""
@@ -150,9 +150,9 @@ def _require_usable(base_url: str, token: Secret) -> None:
             raise UsageError(f"The API's {what} cannot be used", f"The rule: {problem.rule}.", problem.remedy)
 
 
-def _parsed(parse: Callable[[bytes], T], body: bytes) -> T:
+def _parsed(parse: Callable[[G], T], given: G) -> T:
     try:
-        return parse(body)
+        return parse(given)
     except UnusableError as error:
         raise ApiError(
             "The API's answer is not of the described form",
@@ -170,9 +170,9 @@ def _fields(answer: Answer) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _refuse_pages(answer: Answer) -> None:
+def _refuse_pages(document: Any, answer: Answer) -> None:
     """A list that came in part must not pass for all of it: the apps it leaves out would be created again."""
-    found = sorted(filter(_PAGING.search, _fields(answer)))
+    found = sorted(filter(_PAGING.search, document if isinstance(document, dict) else ()))
     if found or _NEXT_LINK.search(answer.headers.get("link", "")):
         what = f"a field {found[0]!a:.40}" if found else "a link to a next part"
         raise ApiError(

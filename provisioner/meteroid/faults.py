@@ -7,8 +7,7 @@ import ssl
 from dataclasses import dataclass, replace
 from typing import Final
 
-import httpx
-
+from provisioner.meteroid.library import httpx
 from provisioner.model import Outcome
 from provisioner.text import escape
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, Final
-
-import httpx
 
 from provisioner.errors import ApiError
 from provisioner.meteroid.answer import HEADERS, Answer
 from provisioner.meteroid.faults import ENCODED, FAULTS, TOO_LARGE, TOO_SLOW, Fault, fault_of
+from provisioner.meteroid.library import httpx, lean
 from provisioner.model import Secret
 
 if TYPE_CHECKING:
@@ -37,14 +38,16 @@ class _NoCookies(CookieJar):
 
 
 class Wire:
-    """Connections to one host, shared by threads. It never repeats a request and follows no redirect."""
+    """One connection to one host for each thread. It never repeats a request and follows no redirect.
+
+    A pool that threads share looks at all of its idle connections before each request, under one lock.
+    """
 
     def __init__(
         self,
         base_url: str,
         *,
         timeout: float,
-        connections: int,
         user_agent: str,
         clock: Callable[[], float],
         transport: httpx.BaseTransport | None,
@@ -55,15 +58,33 @@ class Wire:
         # httpcore logs the headers of answers at DEBUG, httpx URLs at INFO: neither is for our logs.
         for name in ("httpcore", "httpx"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._client = _client(base_url, timeout, connections, user_agent, transport)
-        self._always = self._client.headers.raw
-        self._extensions = {"timeout": self._client.timeout.as_dict()}
+        self._make = partial(_client, base_url, timeout, user_agent, _trust(base_url), transport)
+        with lean():
+            first = self._make()  # what is wrong with the settings is said before anything is sent
+        self._clients = [first]
+        self._idle = [first]
+        self._own = threading.local()
+        self._always = first.headers.raw
+        self._extensions = {"timeout": first.timeout.as_dict()}
         self._urls: dict[str, httpx.URL] = {}
 
     def close(self) -> None:
         """Close the connections. What the system says of that changes nothing any more."""
-        with contextlib.suppress(OSError):
-            self._client.close()
+        for client in self._clients:
+            with contextlib.suppress(OSError):
+                client.close()
+
+    def _client(self) -> httpx.Client:
+        """This thread's own."""
+        client: httpx.Client | None = getattr(self._own, "client", None)
+        if client is None:
+            try:
+                client = self._idle.pop()
+            except IndexError:
+                client = self._make()
+                self._clients.append(client)
+            self._own.client = client
+        return client
 
     def send(self, request: Request) -> Answer:
         """Send `request` once. A body that broke off is kept as far as it came."""
@@ -72,7 +93,7 @@ class Wire:
         body = bytearray()
         fault: Fault | None
         try:
-            response = self._client.send(self._built(request), stream=True)
+            response = self._client().send(self._built(request), stream=True)
             with contextlib.closing(response):
                 status = response.status_code
                 headers = response.extensions[_KEPT]
@@ -134,9 +155,12 @@ def _keep_headers(response: httpx.Response) -> None:
 
 
 def _client(
-    base_url: str, timeout: float, connections: int, user_agent: str, transport: httpx.BaseTransport | None
+    base_url: str,
+    timeout: float,
+    user_agent: str,
+    trust: ssl.SSLContext,
+    transport: httpx.BaseTransport | None,
 ) -> httpx.Client:
-    secure = base_url.startswith("https:")
     try:
         _ = httpx.URL(base_url).host  # a name it cannot decode would raise later, in the middle of a request
         return httpx.Client(
@@ -146,11 +170,11 @@ def _client(
                 "Cache-Control": "no-cache",  # a list from a cache would show apps that are gone
                 "User-Agent": user_agent,
             },
-            verify=_tls_context() if secure else _NO_TLS,
+            verify=trust,
             timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT)),
             limits=httpx.Limits(
-                max_connections=connections,
-                max_keepalive_connections=connections,
+                max_connections=1,
+                max_keepalive_connections=1,
                 keepalive_expiry=_KEEPALIVE,
             ),
             follow_redirects=False,
@@ -158,7 +182,7 @@ def _client(
             cookies=_NoCookies(),
             # Of the environment httpx 0.28 reads proxies only: no netrc, and `verify` holds the certificates.
             # Plain http, which is for loopback, would show a proxy the token: it goes straight.
-            trust_env=secure,
+            trust_env=trust is not _NO_TLS,
             transport=transport,
         )
     except (ValueError, httpx.InvalidURL, ImportError):
@@ -170,8 +194,10 @@ def _client(
     )
 
 
-def _tls_context() -> ssl.SSLContext:
-    """One that trusts whom the system trusts; OpenSSL reads SSL_CERT_FILE and SSL_CERT_DIR."""
+def _trust(base_url: str) -> ssl.SSLContext:
+    """Whom the system trusts; OpenSSL reads SSL_CERT_FILE and SSL_CERT_DIR."""
+    if not base_url.startswith("https:"):
+        return _NO_TLS
     import truststore  # noqa: PLC0415  # only https needs it, and it takes a while
 
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
