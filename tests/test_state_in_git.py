@@ -364,7 +364,7 @@ def places(calls: int) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("name", STORIES)
 def test_a_runner_killed_at_a_chosen_step_loses_nothing(team: Team, faulty_git, name: str) -> None:
-    """A sample of what `make torture` does everywhere."""
+    """A sample of what `make grid` does everywhere."""
     grid = Grid(team, faulty_git, STORIES[name])
     chosen = random.Random(f"{SEED}{name}").sample(places(12), 1)  # noqa: S311 - the same ones each time
     assert [problem for place in chosen for problem in grid.point(place)] == []
