@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from provisioner.frozen import dataclass
 from provisioner.model import Address
 from provisioner.plan import Action, ActionKind
 

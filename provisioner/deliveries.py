@@ -25,6 +25,8 @@ def with_deliveries(action: Action, world: World) -> Action:
         world.wants.lifecycle(action.address).sink_only,
     )
     kind = ActionKind.DELIVER if action.kind is ActionKind.NOOP and handover else action.kind
+    if (kind, handover) == (action.kind, action.handover):
+        return action
     return replace(action, kind=kind, handover=handover)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import field
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
+from provisioner.frozen import dataclass
 from provisioner.model import Address, Secret
 
 _HERE = PurePath()
@@ -69,6 +69,8 @@ class Target:
         stated: dict[str, Any] = {"type": self.sink.type, "options": self.options}
         if self.sink.type in BY_KEY:
             stated["address"] = str(self.address)
+        from hashlib import sha256  # noqa: PLC0415  # it loads OpenSSL
+
         return sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
 from provisioner import name
 from provisioner.delivery import DeclaredSink, Target
+from provisioner.frozen import dataclass
 from provisioner.manifest import DeclaredApp, Fault, Manifest, Place
 from provisioner.model import Address, AppSpec
 
@@ -54,7 +55,10 @@ class DesiredState:
 
     def lifecycle(self, address: Address) -> Lifecycle:
         """How the app at this address is looked after; nothing stated where it is not in the manifest."""
-        return self.lifecycles.get(address, Lifecycle())
+        return self.lifecycles.get(address, _NOTHING)
+
+
+_NOTHING = Lifecycle()
 
 
 def resolve(manifest: Manifest) -> DesiredState:

@@ -63,7 +63,8 @@ def parse(data: bytes) -> tuple[Any, str]:
         document = json.loads(
             data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_short_int
         )
-        json.dumps(document, ensure_ascii=False).encode()
+        if b"\\u" in data:  # how half a surrogate pair can be written
+            json.dumps(document, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         return None, "it is not UTF-8"
     except UnicodeEncodeError:

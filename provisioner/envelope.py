@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from provisioner.errors import SealingError
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 
 _VERSION = 1

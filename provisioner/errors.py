@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from provisioner.frozen import dataclass
 
 EXIT_ERROR = 1
 EXIT_CHANGES = 2

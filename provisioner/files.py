@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -78,7 +77,7 @@ class Files:
     def write(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, whole or not at all: temporary, fsync, rename, fsync of the folder."""
         # Not `with_name`, which `/` does not take.
-        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+        temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}.tmp"
         with reporting("write", path):
             fd = os.open(temporary, _CREATE, FILE_MODE)
             with _taken_back(temporary):
@@ -296,8 +295,14 @@ def _read(path: Path, limit: int, flags: int) -> bytes:
 
 
 def _up_to(fd: int, size: int) -> bytes:
+    """`read` gives None where a file of the kernel's would make us wait."""
     with os.fdopen(os.dup(fd), "rb") as stream:
-        return stream.read(size) or b""  # None where a file of the kernel's would make us wait
+        # Room for the largest file would take longer to make than the file to read.
+        expected = min(size, os.fstat(fd).st_size + 1)
+        data = stream.read(expected) or b""
+        if len(data) == expected:  # it grows while it is read
+            data += stream.read(size - expected) or b""
+        return data
 
 
 def kind(mode: int) -> str:

@@ -7,10 +7,10 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from provisioner.frozen import dataclass
 from provisioner.journal import frames
 
 LIMIT = 16 * 1024 * 1024  # of what is read as one document; records and journal entries are smaller

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from provisioner.custody import client_secret
 from provisioner.deliveries import only_in_sinks
 from provisioner.delivery import BY_KEY, Credentials, Handover, Receipt, Target
 from provisioner.errors import ProvisionerError
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.ports import Clock, StateStore
 from provisioner.setting import Outlets

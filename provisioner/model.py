@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import NoReturn, Self
 
 from provisioner.errors import UsageError
+from provisioner.frozen import dataclass
 from provisioner.text import quote
 
 RESOURCE_TYPE = "oauth_app"
@@ -80,7 +79,9 @@ class Secret:
         return len(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+        from hmac import compare_digest  # noqa: PLC0415  # it loads OpenSSL
+
+        return isinstance(other, Secret) and compare_digest(self._value, other._value)
 
     __hash__ = None  # type: ignore[assignment]  # a secret has no business being a key
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from provisioner.frozen import dataclass
 from provisioner.model import Address
 from provisioner.state import AppRecord, State
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from provisioner.frozen import dataclass
 from provisioner.model import Address, App, AppSpec
 from provisioner.phases import Kind, Phase
 

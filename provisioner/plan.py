@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import timedelta
 from enum import Enum
 from graphlib import CycleError, TopologicalSorter
@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from provisioner.delivery import Handover
 from provisioner.diff import AttributeChange
 from provisioner.errors import PlanError
+from provisioner.frozen import dataclass
 from provisioner.model import Address, App, AppSpec
 from provisioner.operation import OpenOperation
 from provisioner.recovery import Finding

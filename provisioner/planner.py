@@ -110,7 +110,9 @@ def _action(address: Address, world: World, choices: Choices) -> Action:
     origin = world.moves.origins.get(address)
     if origin and action.kind is ActionKind.NOOP:
         action = replace(action, kind=ActionKind.MOVE)
-    action = replace(action, moved_from=origin, protect=world.protected(address))
+    protect = world.protected(address)
+    if (origin, protect) != (action.moved_from, action.protect):
+        action = replace(action, moved_from=origin, protect=protect)
     return with_deliveries(action, world)
 
 
@@ -184,4 +186,5 @@ def _wanted(
         return replace(act, kind=ActionKind.ROTATE, reason=Reason.DRIFTED)
     if world.protected(address) != record.protect:
         return replace(act, kind=ActionKind.PROTECT)
-    return replace(act, settles=settled(record, world.date))
+    settles = settled(record, world.date)
+    return replace(act, settles=settles) if settles else act

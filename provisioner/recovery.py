@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
+from provisioner.frozen import dataclass
 from provisioner.model import App, AppSpec, Listing
 from provisioner.name import fold
 from provisioner.operation import Answer, OpenOperation, Step
@@ -157,10 +158,13 @@ def _latest(step: Step, scene: Scene) -> datetime | None:
     return None if start is None else start + held + scene.rules.settle
 
 
+@lru_cache(maxsize=8)
 def http_date(text: str | None) -> datetime | None:
     """The moment of a `Date` header (RFC 9110 §5.6.7); None where there is none to be had."""
     if text is None:
         return None
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  # twenty modules
+
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from provisioner.custody import Opener, client_secret, naming
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.ports import Sealer, StateStore
 from provisioner.state import AppRecord, SealedSecret

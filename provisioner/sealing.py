@@ -6,12 +6,12 @@ import binascii
 import contextlib
 from base64 import b64decode
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pyrage
 
 from provisioner.errors import Problem, SealingError
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.text import quote
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from provisioner.custody import Opener
 from provisioner.delivery import DeclaredSink
 from provisioner.errors import ProvisionerError, SealingError, SinkError
+from provisioner.frozen import dataclass
 from provisioner.model import App, Secret
 from provisioner.operation import Sight
 from provisioner.ports import Clock, OAuthAppsApi, Sealer, SecretSink, StateStore

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
 from provisioner import documents
 from provisioner.delivery import Receipt
 from provisioner.documents import FORMAT, refuse
+from provisioner.frozen import dataclass
 from provisioner.model import KEY, KEY_RULE, Address, App
 from provisioner.operation import OpenOperation
 from provisioner.text import quote

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from enum import Enum
 
 from provisioner.custody import Opener, client_secret
 from provisioner.errors import ProvisionerError
+from provisioner.frozen import dataclass
 from provisioner.model import Address, Introspection
 from provisioner.ports import OAuthAppsApi
 from provisioner.state import AppRecord

@@ -35,9 +35,9 @@ OFFLINE = frozenset({"click", "yaml", "pyrage"})
 # What each command may import of the libraries, and how many modules of ours at most.
 IMPORTS: dict[tuple[str, ...], tuple[frozenset[str], int]] = {
     ("--version",): (frozenset(), 3),
-    ("--help",): (frozenset({"click"}), 6),
-    ("plan", "--help"): (frozenset({"click"}), 9),
-    ("completion", "bash"): (frozenset({"click"}), 7),
+    ("--help",): (frozenset({"click"}), 7),
+    ("plan", "--help"): (frozenset({"click"}), 10),
+    ("completion", "bash"): (frozenset({"click"}), 8),
     ("validate", "-f", str(EXAMPLE)): (OFFLINE, 62),
     ("plan", "--no-refresh", "-f", str(EXAMPLE)): (OFFLINE, 85),
     ("plan", "-f", str(EXAMPLE)): (OFFLINE | {"httpx"}, 98),

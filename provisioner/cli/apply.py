@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -30,6 +30,7 @@ from provisioner.errors import (
     ProvisionerError,
     UsageError,
 )
+from provisioner.frozen import dataclass
 
 if TYPE_CHECKING:
     from provisioner.cli.saving import Promised

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 import click
 
 from provisioner.duration import duration
+from provisioner.frozen import dataclass
 
 Command = Callable[..., Any]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from provisioner.cli.options import Asked
 from provisioner.cli.workspace import Readers, Workspace, base_url
 from provisioner.errors import UsageError
 from provisioner.files import Files, read_input, shown
+from provisioner.frozen import dataclass
 from provisioner.plan import Plan
 from provisioner.render.saved_plan import (
     DIGEST,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioner.cli.identities import find_identities
-from provisioner.cli.log import start_log
 from provisioner.cli.output import complain
 from provisioner.desired import DesiredState, resolve
 from provisioner.endpoint import check_token, effective_base_url
 from provisioner.errors import UsageError
 from provisioner.files import read_input, reporting, shown
+from provisioner.frozen import dataclass
 from provisioner.manifest import Manifest, Source, VariableValues, load, variables_from
 from provisioner.model import Secret
 from provisioner.sealing import Identity, check_recipient
@@ -56,7 +55,7 @@ class Readers:
 def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]) -> Workspace:
     """Read and check the manifest, print its warnings, and find its state."""
     settings = from_environment()
-    start_log(settings)
+    _start_log(settings)
     values = _variable_values(settings, variables, var_files)
     sources = manifest_sources(files)
     manifest = load(sources, values, check_recipient)
@@ -80,7 +79,7 @@ def open_what_there_is(
     if filled:
         return open_workspace([str(path) for path in filled], variables, var_files), filled
     settings = from_environment()
-    start_log(settings)
+    _start_log(settings)
     nothing = Source(str(paths[0]) if paths else DEFAULT_FILES[0], b"version: 1\napps: {}\n")
     manifest = load([nothing], _variable_values(settings, variables, var_files), check_recipient)
     return Workspace(settings, manifest, resolve(manifest), store_of(manifest)), []
@@ -250,3 +249,10 @@ def _variable_values(settings: Settings, given: Sequence[str], files: Sequence[s
             raise UsageError("--var takes NAME=VALUE", "One of them has no equals sign.")
         values[name] = (value, "--var")
     return values
+
+
+def _start_log(settings: Settings) -> None:
+    if settings.log_level is not None:
+        from provisioner.cli.log import start_log
+
+        start_log(settings)

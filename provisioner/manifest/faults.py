@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from provisioner.errors import Problem, ProvisionerError
+from provisioner.frozen import dataclass
 from provisioner.text import escape, quote
 
 SHOWN_FAULTS = 100  # a reader fixes a hundred before running again; a log keeps its size

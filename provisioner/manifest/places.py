@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from posixpath import join, normpath
 from typing import Any
 
 from provisioner import name
 from provisioner.delivery import DeclaredSink
+from provisioner.frozen import dataclass
 from provisioner.manifest.uses import Use
 from provisioner.text import quote
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from provisioner.errors import Problem
+from provisioner.frozen import dataclass
 from provisioner.manifest.faults import SHOWN_FAULTS, Fault, Loc, Place
 from provisioner.manifest.patterns import key_of
 from provisioner.manifest.tree import Document, List, Map

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
 import yaml
 
 from provisioner.errors import Problem
+from provisioner.frozen import dataclass
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
 from provisioner.model import KEY
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from provisioner.delivery import DeclaredSink, Target
 from provisioner.errors import Problem
+from provisioner.frozen import dataclass
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
 from provisioner.manifest.options import is_sound
 from provisioner.manifest.sinks import declared_if_well_formed

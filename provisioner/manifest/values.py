@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 from provisioner.delivery import DeclaredSink
+from provisioner.frozen import dataclass
 from provisioner.manifest.faults import Fault, Place
 from provisioner.model import Address
 

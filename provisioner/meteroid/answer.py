@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from provisioner.frozen import dataclass
 from provisioner.meteroid.library import httpx
 from provisioner.model import Outcome
 from provisioner.text import escape

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from dataclasses import dataclass
 from secrets import token_urlsafe
 from typing import Final
 from urllib.parse import quote_plus
 
+from provisioner.frozen import dataclass
 from provisioner.model import AppSpec, Secret
 from provisioner.reply import valid_app_id
 

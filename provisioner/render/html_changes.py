@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from provisioner.frozen import dataclass
 from provisioner.plan import Reason
 from provisioner.render.html_difference import Entry, difference
 from provisioner.render.html_markup import Markup, element, named, prose, quoted, shown, together

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from provisioner.frozen import dataclass
 from provisioner.render.html_changes import Change, change_item, changes_of, folded, reason_of
 from provisioner.render.html_difference import Entry, difference
 from provisioner.render.html_markup import Markup, element, lines, named, prose, quoted, shown, together, void

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from provisioner.delivery import Credentials, DeclaredSink, Target
 from provisioner.errors import SealingError, SinkError
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.ports import SecretSink
 from provisioner.sealing import Sealer, is_encrypted

@@ -7,13 +7,14 @@ import os
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
 from provisioner.delivery import Credentials, DeclaredSink, Target
 from provisioner.duration import duration
 from provisioner.errors import SinkError
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.ports import SecretSink
 from provisioner.sinks.formats import named, render

@@ -6,13 +6,14 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote as percent_encoded
 
 from provisioner.delivery import Credentials, DeclaredSink, Target
 from provisioner.errors import SinkError
+from provisioner.frozen import dataclass
 from provisioner.sinks.formats import named, render
 from provisioner.sinks.github_session import Session, refusal
 from provisioner.sinks.http import Answer

@@ -6,11 +6,12 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from provisioner.endpoint import check_token
 from provisioner.errors import SinkError
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.sinks.http import Answer, Server, base_url
 

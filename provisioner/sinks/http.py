@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from threading import Thread
 from typing import Any, Final
@@ -20,6 +20,7 @@ import httpx
 from provisioner import __version__
 from provisioner.endpoint import check_base_url
 from provisioner.errors import Problem, SinkError
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.text import escape, quote
 

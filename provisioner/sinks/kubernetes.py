@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from provisioner.delivery import Credentials, DeclaredSink, Target
 from provisioner.errors import SinkError
+from provisioner.frozen import dataclass
 from provisioner.ports import SecretSink
 from provisioner.sinks.kubernetes_access import require_access, require_namespace
 from provisioner.sinks.kubernetes_login import Sessions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import yaml
 
 from provisioner.errors import FileError, SinkError
 from provisioner.files import read_input, shown
+from provisioner.frozen import dataclass
 from provisioner.text import quote
 
 _LIMIT: Final = 4 * 1024 * 1024  # bytes of one file; those of a hundred clusters have less than one

@@ -8,7 +8,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from provisioner.errors import SinkError
 from provisioner.files import shown
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.sinks.http import Server, base_url, private_trust, system_trust
 from provisioner.sinks.kubernetes_config import Entry, load

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from provisioner.delivery import Credentials, Target
+from provisioner.frozen import dataclass
 from provisioner.model import Address
 from provisioner.sinks.kubernetes_object import ANNOTATION, LABEL, MANAGER, encoded, trial, where
 from provisioner.sinks.places import Ours, Place

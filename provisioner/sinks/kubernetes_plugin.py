@@ -10,11 +10,12 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.sinks.kubernetes_config import Entry
 from provisioner.sinks.program import look_up

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from provisioner.errors import SinkError
+from provisioner.frozen import dataclass
 from provisioner.model import Address
 from provisioner.sinks.http import Answer
 from provisioner.sinks.kubernetes_object import ANNOTATION, LABEL, MANAGER, is_ours, mark

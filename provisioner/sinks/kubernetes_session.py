@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from provisioner.errors import SinkError
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.sinks.http import Answer, Server
 from provisioner.text import quote

@@ -8,7 +8,6 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NoReturn, Self
 
@@ -23,6 +22,7 @@ from provisioner.files import (
     shown,
     write_in,
 )
+from provisioner.frozen import dataclass
 from provisioner.text import quote
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

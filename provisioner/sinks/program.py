@@ -12,11 +12,12 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 
 _PRIVATE: Final = 0o077

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from provisioner.delivery import Credentials, DeclaredSink, Target
 from provisioner.errors import SinkError
+from provisioner.frozen import dataclass
 from provisioner.sinks.formats import named, render
 from provisioner.sinks.vault_secret import KeyValueSecret
 from provisioner.sinks.vault_session import Logins, encoded

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from provisioner.errors import SinkError
+from provisioner.frozen import dataclass
 from provisioner.model import Address
 from provisioner.sinks.http import Answer
 from provisioner.sinks.vault_session import Session, encoded, part, refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePath
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +13,7 @@ from urllib.parse import quote as percent_encoded
 
 from provisioner.errors import FileError, SinkError
 from provisioner.files import read_input
+from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.sinks.http import Answer, Server, base_url, private_trust
 from provisioner.text import quote

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +73,7 @@ class DirectoryStore:
         """
         self._files.folder(self._folder)
         note = {
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "pid": os.getpid(),
             "operation": operation,
             "since": int(time.time()),
@@ -245,7 +244,7 @@ class JournalEntry:
 def _listed(folder: Path) -> list[Path]:
     with reporting("read the folder", folder):
         try:
-            return sorted(folder.iterdir())
+            return [folder / name for name in sorted(os.listdir(folder))]  # noqa: PTH208  # names sort faster than paths
         except FileNotFoundError:
             return []
 
