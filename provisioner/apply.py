@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -80,19 +81,22 @@ def apply(
 ) -> ApplyResult:
     """Do what the plan says, under the state's lock. Never raises for what befalls a single app.
 
+    `parallelism` is how many requests are under way at once; meanwhile answers to earlier ones are kept.
     `stop` is set by whoever wants nothing new to start. While the organization is not known, the first app
     is made alone: it tells, and in the wrong one there would be no more than one.
     """
     ports.sealer.seal(Secret(b"trial"))  # what cannot be sealed must not be asked for
     probe((action.handover for action in approved.plan.changes), ports.outlets)
-    run = _Run(approved, ports, report, stop)
+    run = _Run(approved, ports, report, stop, parallelism)
     actions = in_order(approved.plan.changes)
     creates = [action for action in actions if action.kind is ActionKind.CREATE]
     alone = creates[: 0 if approved.observed.apps else 1]
     serial = [action for action in actions if action.kind is not ActionKind.CREATE]
     serial.sort(key=lambda action: action.reason is not Reason.RECORDED_TWICE)  # before it can be two apps
     results = [run.perform(action) for action in [*serial, *alone]]
-    with ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="apply") as pool:
+    # Two for each request: one waits for the API, one for the disk. One alone does one thing at a time.
+    workers = 1 if parallelism == 1 else 2 * parallelism
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="apply") as pool:
         results += pool.map(run.perform, creates[len(alone) :])
     return ApplyResult(tuple(results), interrupted=run.interrupted)
 
@@ -100,8 +104,11 @@ def apply(
 class _Run:
     """What the actions of one apply share: the pinned organization, and whether to go on."""
 
-    def __init__(self, approved: Approved, ports: Ports, report: Report, stop: threading.Event) -> None:
+    def __init__(
+        self, approved: Approved, ports: Ports, report: Report, stop: threading.Event, parallelism: int
+    ) -> None:
         self._header = approved.header
+        self._turns = threading.Semaphore(parallelism)  # from before the intent until the answer is here
         self._ports = ports
         self._report = report
         self._stop = stop
@@ -126,12 +133,17 @@ class _Run:
 
     def perform(self, action: Action) -> Result:
         """One action, from its start to its result."""
+        with contextlib.ExitStack() as turn:
+            turn.enter_context(self._turns)
+            return self._performed(action, turn.close)
+
+    def _performed(self, action: Action, answered: Callable[[], None]) -> Result:
         reason = self._held_back(action)
         if reason:
             return self._ended(Result(action, Status.SKIPPED, reason))
         self._report(Started(action))
         try:
-            result = self._do(action)
+            result = self._do(action, answered)
         except OpenError as error:
             self._halted = _HALTED
             result = Result(action, Status.OPEN, told(error), destroyed=error.destroyed)
@@ -158,7 +170,7 @@ class _Run:
         self._report(result)
         return result
 
-    def _do(self, action: Action) -> Result:
+    def _do(self, action: Action, answered: Callable[[], None]) -> Result:
         if action.kind is ActionKind.FORGET:
             self._ports.store.delete_record(action.moved_from or action.address)
             return Result(action, Status.DONE)
@@ -170,7 +182,7 @@ class _Run:
             handed = self._hand_over(action.record, action.handover)
             if handed.problems:  # without the record nobody would know of the copies
                 return Result(action, Status.FAILED, "; ".join(handed.problems))
-        end = self._course(action)
+        end = self._course(action, answered)
         if end.status in _HOPELESS and not end.done:
             self._halted = "the token is not accepted"
         if end.open and action.shown_as is ActionKind.ROTATE:
@@ -204,13 +216,10 @@ class _Run:
         if action.moved_from:
             self._ports.store.delete_record(action.moved_from)
 
-    def _course(self, action: Action) -> End:
+    def _course(self, action: Action, answered: Callable[[], None]) -> End:
         entry, finding = action.open, action.finding
         if entry is not None and finding is not None:
-            course = Course(
-                self._ports, self._setting, entry.operation, action.record, protect=action.protect
-            )
-            end = course.resume(entry, finding)
+            end = self._begun(entry.operation, action, answered).resume(entry, finding)
             if action.reason is not Reason.UNSETTLED or not end.done:
                 return end
         kind = Kind.ROTATE if action.reason is Reason.UNSETTLED else _KINDS.get(action.kind)
@@ -226,7 +235,12 @@ class _Run:
         operation = Operation(
             operation_id, kind, action.address, self._setting.lineage, spec, app, self._setting.sight.run
         )
-        return Course(self._ports, self._setting, operation, action.record, protect=action.protect).run()
+        return self._begun(operation, action, answered).run()
+
+    def _begun(self, operation: Operation, action: Action, answered: Callable[[], None]) -> Course:
+        return Course(
+            self._ports, self._setting, operation, action.record, protect=action.protect, answered=answered
+        )
 
     def _pin(self, organization_id: str) -> None:
         """The first app made tells the organization; every later one must be of the same."""

@@ -46,13 +46,16 @@ class Course:
         setting: Setting,
         operation: Operation,
         record: AppRecord | None,
-        protect: bool = False,
+        *,
+        protect: bool,
+        answered: Callable[[], None],
     ) -> None:
         self._ports = ports
         self._setting = setting
         self._operation = operation
         self._record = record
         self._protect = protect  # what a new record says
+        self._answered = answered  # called once the answer with the secret is here
         self._entry: JournalEntry | None = None
         self._opened: OpenOperation | None = None
         self._durable = False
@@ -196,6 +199,7 @@ class Course:
 
     def _keep(self) -> None:
         """C4: the answer, sealed, is on the disk before anybody reads it."""
+        self._answered()
         known, reply = self._known, self._reply()
         created = known.step.phase is Phase.CREATED
         app_id, client_id, hint = glimpse(reply.body) if created else (known.step.app_id, None, None)

@@ -1,7 +1,7 @@
 """Frozen dataclasses with slots, made in a quarter of the time that `dataclasses` takes.
 
-A command makes a hundred of them before it begins. `dataclasses` compiles six functions for each; here it is
-one, and the others are shared. Whoever uses them sees no difference, nor do `replace`, `fields` and `asdict`.
+A command makes a hundred of them before it begins. `dataclasses` compiles six functions for each; here they
+are shared. Whoever uses them sees no difference, nor do `replace`, `fields` and `asdict`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ else:
     import dataclasses
     import inspect
     import operator
+    import types
+    from functools import cache
 
     _MISSING = dataclasses.MISSING
     _OF_EVERY_CLASS = {"__dict__", "__weakref__"}
 
     @dataclasses.dataclass(init=False, repr=False, eq=False, frozen=True)
     class _Example:
-        """What `pprint` and bases ask for; the least of it, which is quickly made."""
+        """The least that is quickly made."""
+
+    _PARAMS = _Example.__dataclass_params__  # what `pprint` asks for
 
     def dataclass(*, frozen, slots, order=False, repr=True):  # noqa: A002  # as `dataclasses` names it
         """`dataclasses.dataclass` for values; TypeError for what only that one makes."""
@@ -35,12 +39,12 @@ else:
             raise TypeError(f"{cls.__name__} inherits fields or has a __post_init__: use dataclasses")
         fields = {name: _field(cls, name, kind) for name, kind in inspect.get_annotations(cls).items()}
         own = {name: value for name, value in cls.__dict__.items() if name not in {*fields, *_OF_EVERY_CLASS}}
-        body = {**_methods(fields, order, shown), **own, "__slots__": tuple(fields)}
+        init = _init(fields)
+        body = {"__init__": init, **_methods(fields, order, shown), **own}
+        body |= {"__slots__": tuple(fields), "__match_args__": tuple(fields)}
+        body |= {"__dataclass_fields__": fields, "__dataclass_params__": _PARAMS}
         made = type(cls)(cls.__name__, cls.__bases__, body)
-        made.__dataclass_fields__ = fields
-        made.__dataclass_params__ = _Example.__dataclass_params__
-        made.__match_args__ = tuple(fields)
-        made.__init__ = _init(made, fields)
+        init.__globals__.update({f"_set_{at}": made.__dict__[name].__set__ for at, name in enumerate(fields)})
         return made
 
     def _field(cls, name, kind):
@@ -93,20 +97,26 @@ else:
     def _refuse(self, name, value=None):
         raise dataclasses.FrozenInstanceError(f"cannot change field {name!r}")
 
-    def _init(cls, fields):
-        """The one function that is compiled: what it is given goes straight into the slots."""
-        names, head, body = {"_missing": _MISSING}, [], []
-        for name, field in fields.items():
-            names[f"_set_{name}"] = cls.__dict__[name].__set__
-            value, default = name, ""
-            if field.default_factory is not _MISSING:
-                names[f"_make_{name}"] = field.default_factory
-                value, default = f"_make_{name}() if {name} is _missing else {name}", "=_missing"
-            elif field.default is not _MISSING:
-                names[f"_default_{name}"] = field.default
-                default = f"=_default_{name}"
-            head.append(name + default)
-            body.append(f" _set_{name}(self, {value})")
-        text = "\n".join([f"def __init__({', '.join(['self', *head])}):", *body, " pass"])
-        exec(text, names)  # noqa: S102  # of nothing but the names of fields, as `dataclasses` does it
-        return names["__init__"]
+    def _init(fields):
+        """An `__init__` that puts what it is given straight into the slots; their setters come later."""
+        makers = {at: field.default_factory for at, field in enumerate(fields.values())}
+        makers = {at: maker for at, maker in makers.items() if maker is not _MISSING}
+        optional = [at in makers or field.default is not _MISSING for at, field in enumerate(fields.values())]
+        if optional != sorted(optional):
+            raise TypeError("a field without a default comes after one with a default")
+        defaults = tuple(field.default for field in fields.values())[optional.count(False) :]
+        names = {"_missing": _MISSING, **{f"_make_{at}": maker for at, maker in makers.items()}}
+        code = _template(len(fields), frozenset(makers)).replace(co_varnames=("self", *fields))
+        return types.FunctionType(code, names, "__init__", defaults)
+
+    @cache
+    def _template(count, made):
+        """Code for so many fields, some of them made where they are not given. Nothing else is compiled."""
+        given = [f"_{at}" for at in range(count)]
+        values = [
+            f"_make_{at}() if _{at} is _missing else _{at}" if at in made else f"_{at}" for at in range(count)
+        ]
+        body = [f" _set_{at}(self, {value})" for at, value in enumerate(values)]
+        names = {}
+        exec("\n".join([f"def init({', '.join(['self', *given])}):", *body, " pass"]), names)  # noqa: S102  # numbers
+        return names["init"].__code__

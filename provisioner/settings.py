@@ -79,7 +79,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         github_output=_path(env, "GITHUB_OUTPUT"),
         colour=_colour(env),
         authorities={name: env[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in env},
-        proxies={name: value for name, value in env.items() if name.lower().endswith("_proxy")},
+        # An empty one says something: no proxy, whatever the one in capitals says.
+        proxies={name: value for name, value in given.items() if name.lower().endswith("_proxy")},
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -493,6 +494,56 @@ def test_creates_run_side_by_side_up_to_the_parallelism() -> None:
     tape.create_app = answer
     actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(8)]
     assert set(statuses(run(tape, *actions, parallelism=4)).values()) == {Status.DONE}
+
+
+def test_no_more_requests_are_in_doubt_than_the_parallelism() -> None:
+    """Counted from the intent, which is what a run that was cut off leaves behind."""
+    guard, doubts, most = threading.Lock(), 0, 0
+    tape = Tape()
+
+    def intent(operation: Operation, step: Step, reply_bytes: int) -> Tape:
+        nonlocal doubts, most
+        with guard:
+            doubts += 1
+            most = max(most, doubts)
+        return tape
+
+    def answer(spec: AppSpec) -> Reply:
+        nonlocal doubts
+        time.sleep(0.005)
+        with guard:
+            doubts -= 1
+        return created(spec.name)
+
+    tape.open_operation, tape.create_app = intent, answer
+    actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(24)]
+    assert set(statuses(run(tape, *actions, parallelism=3)).values()) == {Status.DONE}
+    assert most == 3
+
+
+def test_answers_are_recorded_while_the_next_requests_are_under_way() -> None:
+    asked, enough = [], threading.Event()
+    tape = Tape()
+
+    def answer(spec: AppSpec) -> Reply:
+        asked.append(spec.name)
+        if len(asked) == 4:
+            enough.set()
+        return created(spec.name)
+
+    def keep(record: AppRecord) -> None:
+        assert enough.wait(timeout=10), "the disk keeps the third and the fourth request waiting"
+
+    tape.create_app, tape.write_record = answer, keep
+    actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(4)]
+    assert set(statuses(run(tape, *actions, parallelism=2)).values()) == {Status.DONE}
+
+
+def test_with_a_parallelism_of_one_nothing_happens_side_by_side() -> None:
+    tape = Tape([created("a0"), created("a1")])
+    run(tape, *(Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(2)))
+    one = ["intent", "POST", "seal", "answered", "record", "close"]
+    assert tape.calls[1:] == [*one, *one]
 
 
 def test_f42_after_a_stop_nothing_new_starts() -> None:

@@ -589,7 +589,7 @@ def modules(*arguments: str) -> set[str]:
     return set(ran.stderr.split())
 
 
-HEAVY = {"httpx", "pydantic", "deepdiff", "pyrage", "rich", "yaml", "starlette"}
+HEAVY = {"httpcore", "httpx", "pydantic", "deepdiff", "pyrage", "rich", "yaml", "starlette"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["apply", "--help"], ["version"]])
@@ -604,7 +604,7 @@ def test_version_is_answered_before_click_is_imported() -> None:
 def test_a_plan_without_refresh_imports_no_http_client(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "apps.yaml").write_text(ONE)
-    assert not modules("plan", "--no-refresh") & {"httpx", "deepdiff", "rich", "starlette"}
+    assert not modules("plan", "--no-refresh") & {"httpcore", "httpx", "deepdiff", "rich", "starlette"}
 
 
 def test_the_schema_is_json_and_knows_the_manifest(provisioner) -> None:

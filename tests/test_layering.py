@@ -84,7 +84,8 @@ TABLE = {
 LIBRARIES = {
     "click": "cli",
     "deepdiff": "diff",
-    "httpx": "meteroid sinks",
+    "httpcore": "meteroid",
+    "httpx": "sinks",
     "nacl": "sinks",
     "pydantic": "manifest",
     "pyrage": "sealing",

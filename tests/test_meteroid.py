@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-import httpx
+import httpcore
 import pytest
 import yaml
 
@@ -63,16 +63,6 @@ class Time:
         return self.stops
 
 
-class Unread(httpx.SyncByteStream):
-    """A body that nobody has read yet, as one from a socket is."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self.content
-
-
 @dataclass(frozen=True)
 class Answer:
     """What the server says: a status, and a body as text or as JSON."""
@@ -82,10 +72,29 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     unframed: bool = False
 
-    def response(self) -> httpx.Response:
+    def response(self) -> httpcore.Response:
         content = (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
         framing = {} if self.unframed else {"content-length": str(len(content))}
-        return httpx.Response(self.status, headers={**self.headers, **framing}, stream=Unread(content))
+        headers = [(name.encode(), value.encode()) for name, value in {**self.headers, **framing}.items()]
+        return httpcore.Response(self.status, headers=headers, content=content)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it was sent; the names of headers in lower case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes
+
+
+def asked(request: httpcore.Request) -> Asked:
+    headers = {name.decode().lower(): value.decode() for name, value in request.headers}
+    url = request.url
+    content = b"".join(request.stream)  # type: ignore[arg-type]  # it is not asynchronous here
+    where = f"{url.scheme.decode()}://{url.host.decode()}{url.target.decode()}"
+    return Asked(request.method.decode(), where, headers, content)
 
 
 class Server:
@@ -93,15 +102,17 @@ class Server:
 
     def __init__(self, *answers: Answer | Exception) -> None:
         self.answers = list(answers)
-        self.requests: list[httpx.Request] = []
+        self.requests: list[Asked] = []
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        request.read()
-        self.requests.append(request)
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        self.requests.append(asked(request))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
         return answer.response()
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def api_with(server: Server, time: Time | None = None) -> MeteroidApi:
@@ -111,7 +122,7 @@ def api_with(server: Server, time: Time | None = None) -> MeteroidApi:
         Secret(TOKEN.encode()),
         clock=time.clock,
         wait=time.wait,
-        transport=httpx.MockTransport(server),
+        connect=lambda: server,
     )
 
 
@@ -195,7 +206,7 @@ def test_an_app_is_read_by_its_id() -> None:
     app = api_with(server).get_app("app_1")
     assert app is not None
     assert app.name == "Partner Portal"
-    assert server.requests[0].url.path == "/api/v1/oauth-apps/app_1"
+    assert server.requests[0].url == "https://api.meteroid.com/api/v1/oauth-apps/app_1"
 
 
 def test_an_app_that_the_api_does_not_have_is_none() -> None:
@@ -223,10 +234,12 @@ def test_a_write_is_sent_as_the_api_describes_it(operation: str, method: str, pa
     server = Server(Answer(409))
     do(api_with(server), operation)
     request = server.requests[0]
-    assert (request.method, str(request.url)) == (method, f"https://api.meteroid.com{path}")
+    assert (request.method, request.url) == (method, f"https://api.meteroid.com{path}")
     assert request.content == body
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["host"] == "api.meteroid.com"
     assert request.headers["accept-encoding"] == "identity"
+    assert request.headers.get("content-length") == (str(len(body)) if method == "POST" else None)
     assert request.headers["user-agent"].startswith("provisioner/")
     assert request.headers.get("content-type") == ("application/json" if body else None)
 
@@ -255,13 +268,9 @@ def test_a_large_create_may_have_a_large_answer() -> None:
 
 
 def every_exception() -> Iterator[type[Exception]]:
-    waiting: list[type[Exception]] = [
-        *(httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError),
-    ]
-    while waiting:
-        kind = waiting.pop()
-        waiting += kind.__subclasses__()
-        yield kind
+    for known in vars(httpcore).values():
+        if isinstance(known, type) and issubclass(known, Exception):
+            yield known
 
 
 def made(kind: type[Exception], message: str) -> Exception:
@@ -271,13 +280,13 @@ def made(kind: type[Exception], message: str) -> Exception:
 
 
 UNSENT = {
-    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError),
-    *(httpx.UnsupportedProtocol, httpx.LocalProtocolError),
+    *(httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout, httpcore.ProxyError),
+    *(httpcore.UnsupportedProtocol, httpcore.LocalProtocolError),
 }
 
 
 @pytest.mark.parametrize("kind", sorted(every_exception(), key=lambda kind: kind.__name__))
-def test_every_exception_of_httpx_has_its_class_and_its_text_stays_behind(kind: type[Exception]) -> None:
+def test_every_exception_of_httpcore_has_its_class_and_its_text_stays_behind(kind: type[Exception]) -> None:
     server = Server(made(kind, f"Illegal header value b'Bearer {TOKEN}'"))
     reply = do(api_with(server), "create")
     assert reply.outcome is (Outcome.NOT_SENT if kind in UNSENT else Outcome.AMBIGUOUS)
@@ -291,7 +300,7 @@ def test_the_table_of_exceptions_names_each_of_them() -> None:
     assert set(every_exception()) <= set(FAULTS)
 
 
-@pytest.mark.parametrize("kind", [httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError])
+@pytest.mark.parametrize("kind", [httpcore.ReadTimeout, httpcore.ReadError, httpcore.RemoteProtocolError])
 def test_f12_f14_a_post_that_may_have_been_sent_is_not_sent_again(kind: type[Exception]) -> None:
     server = Server(made(kind, ""))
     assert do(api_with(server), "rotate").outcome is Outcome.AMBIGUOUS
@@ -300,7 +309,7 @@ def test_f12_f14_a_post_that_may_have_been_sent_is_not_sent_again(kind: type[Exc
 
 @pytest.mark.parametrize("operation", ["list", "get", "introspect"])
 def test_a_read_is_tried_again_and_then_says_why_not(operation: str) -> None:
-    server = Server(made(httpx.ReadTimeout, ""))
+    server = Server(made(httpcore.ReadTimeout, ""))
     with pytest.raises(ApiError) as caught:
         do(api_with(server), operation)
     assert "no answer came in time (tried 4 times)" in caught.value.detail
@@ -309,17 +318,17 @@ def test_a_read_is_tried_again_and_then_says_why_not(operation: str) -> None:
 
 
 def test_a_read_goes_on_where_a_later_try_is_answered() -> None:
-    server = Server(made(httpx.ReadError, ""), Answer(503), Answer(200, {"data": []}))
+    server = Server(made(httpcore.ReadError, ""), Answer(503), Answer(200, {"data": []}))
     assert api_with(server).list_apps().apps == ()
 
 
 def test_a_request_that_never_left_is_sent_again() -> None:
-    server = Server(made(httpx.ConnectError, ""), Answer(204))
+    server = Server(made(httpcore.ConnectError, ""), Answer(204))
     assert do(api_with(server), "delete").outcome is Outcome.DONE
 
 
 def test_a_request_that_never_leaves_is_given_up_after_four_tries() -> None:
-    server, time = Server(made(httpx.ConnectError, "")), Time()
+    server, time = Server(made(httpcore.ConnectError, "")), Time()
     reply = do(api_with(server, time), "create")
     assert (reply.outcome, reply.message) == (Outcome.NOT_SENT, "no connection could be made")
     assert len(server.requests) == 4
@@ -370,7 +379,7 @@ def test_the_pair_is_confirmed_by_an_answer_about_a_token_that_nobody_has() -> N
     api = api_with(server)
     assert [do(api, "introspect") for _ in range(2)] == [Introspection.CONFIRMED] * 2
     first, second = server.requests
-    assert (first.method, first.url.path) == ("POST", "/api/v1/oauth/introspect")
+    assert (first.method, first.url) == ("POST", "https://api.meteroid.com/api/v1/oauth/introspect")
     assert first.headers["content-type"] == "application/x-www-form-urlencoded"
     pair = base64.b64decode(first.headers["authorization"].removeprefix("Basic ")).decode()
     assert pair == f"client-1:{CLIENT_SECRET}"
@@ -457,10 +466,11 @@ def test_a_closed_api_sends_nothing() -> None:
 def test_a_429_to_one_thread_holds_back_the_others() -> None:
     limited = threading.Event()
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        answer = Answer(201) if limited.is_set() else Answer(429, headers={"retry-after": "30"})
-        limited.set()
-        return answer.response()
+    class Limiting(Server):
+        def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+            answer = Answer(201) if limited.is_set() else Answer(429, headers={"retry-after": "30"})
+            limited.set()
+            return answer.response()
 
     waits: list[float] = []
     waiting, resumed = threading.Semaphore(0), threading.Event()
@@ -476,7 +486,7 @@ def test_a_429_to_one_thread_holds_back_the_others() -> None:
         Secret(TOKEN.encode()),
         clock=lambda: 100.0 if resumed.is_set() else 0.0,
         wait=wait,
-        transport=httpx.MockTransport(answer),
+        connect=Limiting,
     )
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(api.create_app, SPEC)
@@ -512,7 +522,7 @@ ECHOES = [
     Answer(307, headers={"location": f"https://evil.example/{TOKEN}?s={CLIENT_SECRET}"}),
     Answer(307, headers={"location": f"https://{CLIENT_SECRET}:{TOKEN}@evil.example/"}),
     Answer(200, {"data": []}, headers={"x-echo": ECHO, "link": f'<{ECHO}>; rel="next"'}),
-    *(made(kind, ECHO) for kind in (httpx.ConnectError, httpx.ReadError, httpx.LocalProtocolError)),
+    *(made(kind, ECHO) for kind in (httpcore.ConnectError, httpcore.ReadError, httpcore.LocalProtocolError)),
 ]
 
 

@@ -1,6 +1,7 @@
 """What the environment adds to a connection, held against what httpx makes of the same variables."""
 
 import os
+from base64 import b64encode
 from pathlib import Path
 
 import httpx
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.meteroid import check_authorities, proxy_in_use
+from provisioner.errors import ApiError
+from provisioner.meteroid import check_authorities, proxy_of
 
 BASE = "https://api.meteroid.com"
 PROXY = "http://proxy.example:3128"
@@ -49,7 +51,8 @@ PROXY = "http://proxy.example:3128"
 def test_b61_the_proxy_that_is_shown_is_the_one_that_is_used(
     environ: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert proxy_in_use(BASE, environ) == proxy
+    used = proxy_of(BASE, environ)
+    assert (used and str(used)) == proxy
     assert goes_through_a_proxy(BASE, environ, monkeypatch) is (proxy is not None)
 
 
@@ -73,22 +76,26 @@ def test_b61_addresses_and_ports_in_no_proxy_are_read_as_httpx_reads_them(
     base_url: str, no_proxy: str, straight: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ = {"HTTPS_PROXY": PROXY, "NO_PROXY": no_proxy}
-    assert (proxy_in_use(base_url, environ) is None) is straight
+    assert (proxy_of(base_url, environ) is None) is straight
     assert goes_through_a_proxy(base_url, environ, monkeypatch) is not straight
 
 
-def goes_through_a_proxy(base_url: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> bool:
+def use(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
+
+
+def goes_through_a_proxy(base_url: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> bool:
+    use(environ, monkeypatch)
     with httpx.Client(verify=False) as client:  # noqa: S501  # nothing is sent
         return client._transport_for_url(httpx.URL(base_url)) is not client._transport
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:8080", "http://localhost"])
 def test_b61_plain_http_goes_through_no_proxy(base_url: str) -> None:
-    assert proxy_in_use(base_url, {"HTTP_PROXY": PROXY, "ALL_PROXY": PROXY, "HTTPS_PROXY": PROXY}) is None
+    assert proxy_of(base_url, {"HTTP_PROXY": PROXY, "ALL_PROXY": PROXY, "HTTPS_PROXY": PROXY}) is None
 
 
 @pytest.mark.parametrize(
@@ -100,15 +107,12 @@ def test_b61_plain_http_goes_through_no_proxy(base_url: str) -> None:
         ("http://user:hun@ter2@proxy.example:3128", PROXY),
         ("HTTP://proxy.example:3128", PROXY),
         ("socks5h://user:hunter2@[::1]:1080", "socks5h://[::1]:1080"),
-        ("http://user:hunter2", "a proxy that is not written as a URL"),
-        ("[hunter2@]", "a proxy that is not written as a URL"),
-        ("http://user:hunter2@", "a proxy that is not written as a URL"),
-        ("http://proxy\x1b[31m.example", "a proxy that is not written as a URL"),
-        ("http://proxy\x1b.example", "http://proxy\\x1b.example"),
     ],
 )
 def test_b61_a_proxy_is_shown_without_user_name_and_password(proxy: str, shown: str) -> None:
-    assert proxy_in_use(BASE, {"HTTPS_PROXY": proxy}) == shown
+    used = proxy_of(BASE, {"HTTPS_PROXY": proxy})
+    assert str(used) == shown
+    assert "hunter2" not in repr(used)
 
 
 @given(
@@ -117,9 +121,38 @@ def test_b61_a_proxy_is_shown_without_user_name_and_password(proxy: str, shown: 
     tail=st.text(alphabet="cd:/?#[]1", max_size=8),
 )
 def test_b61_what_stands_before_an_at_sign_is_never_shown(scheme: str, user: str, tail: str) -> None:
-    shown = proxy_in_use(BASE, {"HTTPS_PROXY": f"{scheme}{user}hunter2@{tail}"})
-    assert shown is not None
-    assert "hunter2" not in shown
+    try:
+        used = proxy_of(BASE, {"HTTPS_PROXY": f"{scheme}{user}hunter2@{tail}"})
+    except ApiError as error:
+        assert "hunter2" not in error.detail + error.hint
+    else:
+        assert used is not None
+        assert "hunter2" not in str(used)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        *("http://proxy.example:3128", "proxy.example", "https://proxy.example", "HTTP://proxy.example:80"),
+        *(
+            "http://fleet:hun%40ter2@proxy.example:3128",
+            "http://fleet@[::1]:3128",
+            "http://f%3Ax:@proxy.example",
+        ),
+    ],
+)
+def test_b61_a_proxy_is_taken_apart_as_httpx_does(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = proxy_of(BASE, {"HTTPS_PROXY": proxy})
+    assert used is not None
+    use({"HTTPS_PROXY": proxy}, monkeypatch)
+    with httpx.Client(verify=False) as client:  # noqa: S501  # nothing is sent
+        pool = client._transport_for_url(httpx.URL(BASE))._pool  # type: ignore[attr-defined]
+        theirs = pool._proxy_url
+        told = dict(pool._proxy_headers).get(b"Proxy-Authorization")
+    assert (used.scheme.encode(), used.host.encode()) == (theirs.scheme, theirs.host)
+    assert (used.port or 80) == (theirs.port or 80)
+    ours = None if used.auth is None else b"Basic " + b64encode(b":".join(used.auth))
+    assert ours == told
 
 
 def test_b61_authorities_that_are_there_or_not_named_are_fine(tmp_path: Path) -> None:

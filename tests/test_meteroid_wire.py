@@ -2,6 +2,7 @@
 
 import logging
 import re
+import select
 import shutil
 import socket
 import socketserver
@@ -9,16 +10,17 @@ import ssl
 import struct
 import subprocess
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpcore
 import pytest
 
 from provisioner.errors import ApiError
-from provisioner.meteroid import MeteroidApi
+from provisioner.meteroid import MeteroidApi, proxy_of
 from provisioner.model import AppSpec, Outcome, Reply, Secret
 
 TOKEN = "canary-token-4c1f"
@@ -304,7 +306,7 @@ def test_what_the_system_says_of_a_connection_is_told(
     assert (reply.outcome, reply.message) == (outcome, message)
 
 
-def test_each_thread_keeps_one_connection(serve: Serve) -> None:
+def test_there_are_as_many_connections_as_requests_at_once(serve: Serve) -> None:
     server = serve(says(framed("201 Created", BODY), close=False))
     with (
         MeteroidApi(server.url, Secret(TOKEN.encode())) as api,
@@ -316,48 +318,99 @@ def test_each_thread_keeps_one_connection(serve: Serve) -> None:
     assert server.connections <= 4
 
 
-def test_b61_plain_http_goes_straight_whatever_the_environment_says(
+def test_b61_the_environment_alone_puts_no_proxy_in_between(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(says(framed("201 Created", BODY)))
     proxy = serve(says(framed("201 Created", BODY)))
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, proxy.url)
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert create(server).outcome is Outcome.DONE
     assert proxy.requests == []
 
 
-def test_b61_a_proxy_that_refuses_has_seen_neither_token_nor_request(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def through(proxy: str) -> MeteroidApi:
+    used = proxy_of("https://api.meteroid.com", {"HTTPS_PROXY": proxy})
+    return MeteroidApi("https://api.meteroid.com", Secret(TOKEN.encode()), wait=lambda _: False, proxy=used)
+
+
+@pytest.mark.parametrize("user", ["", "fleet:hun%40ter2@"])
+def test_b61_a_proxy_that_refuses_has_seen_neither_token_nor_request(serve: Serve, user: str) -> None:
     proxy = serve(says(framed("407 Proxy Authentication Required", b"")))
-    use_proxy(monkeypatch, proxy.url)
-    with MeteroidApi("https://api.meteroid.com", Secret(TOKEN.encode()), wait=lambda _: False) as api:
+    with through(f"http://{user}127.0.0.1:{proxy.port}") as api:
         reply = api.create_app(SPEC)
     assert (reply.outcome, reply.message) == (Outcome.NOT_SENT, "the proxy did not connect to the host")
     assert all(request.startswith(b"CONNECT api.meteroid.com:443 ") for request in proxy.requests)
     assert TOKEN.encode() not in b"".join(proxy.requests)
+    authorized = b"Proxy-Authorization: Basic " + b64encode(b"fleet:hun@ter2")
+    assert all((authorized in request) is bool(user) for request in proxy.requests)
+    assert len(proxy.requests) == 4
+
+
+def test_b61_requests_go_through_a_proxy_that_connects(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The proxy hands the connection on to a host with a certificate, and sees neither token nor request."""
+    with certificate(tmp_path) as (chain, context):
+        monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+        host = serve(says(framed("201 Created", BODY)), context)
+        proxy = serve(lambda connection: tunnel(connection, host.port))
+        used = proxy_of(f"https://127.0.0.1:{host.port}", {"ALL_PROXY": f"127.0.0.1:{proxy.port}"})
+        with MeteroidApi(f"https://127.0.0.1:{host.port}", Secret(TOKEN.encode()), proxy=used) as api:
+            assert api.create_app(SPEC).outcome is Outcome.DONE
+    (asked,) = proxy.requests
+    assert asked.startswith(f"CONNECT 127.0.0.1:{host.port} ".encode())
+    assert f"Authorization: Bearer {TOKEN}".encode() in host.requests[0]
+
+
+def tunnel(connection: socket.socket, port: int) -> None:
+    """What a proxy does after CONNECT, until either side has enough."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as behind:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        ends = {connection: behind, behind: connection}
+        while True:
+            for end in select.select(list(ends), [], [], 5)[0]:
+                data = end.recv(65536)
+                if not data:
+                    connection.close()
+                    return
+                ends[end].sendall(data)
 
 
 @pytest.mark.parametrize(
-    "proxy", ["http://[::1", "ftp://user:hunter2@proxy.example", "http://user:hunter2@a:b"]
+    "proxy",
+    [
+        *(
+            "http://[::1",
+            "ftp://user:hunter2@proxy.example",
+            "http://user:hunter2@a:b",
+            "http://user:hunter2",
+        ),
+        *(
+            "[hunter2@]",
+            "http://user:hunter2@",
+            "http://proxy\x1b.example",
+            "http://pröxy.example",
+            "a:0",
+            "a:65536",
+        ),
+    ],
 )
-def test_b61_a_proxy_that_cannot_be_used_is_an_error_that_does_not_show_it(
-    monkeypatch: pytest.MonkeyPatch, proxy: str
-) -> None:
-    use_proxy(monkeypatch, proxy)
+def test_b61_a_proxy_that_cannot_be_used_is_an_error_that_does_not_show_it(proxy: str) -> None:
     with pytest.raises(ApiError, match="cannot be set up") as caught:
-        MeteroidApi("https://api.meteroid.com", Secret(b"t"))
+        through(proxy)
     assert "HTTPS_PROXY" in caught.value.detail
     assert "hunter2" not in caught.value.detail + caught.value.hint
     assert caught.value.__context__ is None
 
 
-def use_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-    for name in ("https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", proxy)
+def test_b61_a_socks_proxy_is_an_error_that_says_what_is_missing() -> None:
+    """The package that speaks SOCKS is none of ours; where it is installed, httpcore uses it."""
+    with pytest.raises(ApiError, match="cannot be set up") as caught:
+        through("socks5h://user:hunter2@proxy.example")
+    assert "socks5h://proxy.example is a SOCKS proxy" in caught.value.detail
+    assert "hunter2" not in caught.value.detail
 
 
 def test_a_netrc_file_does_not_replace_the_token(
@@ -376,7 +429,6 @@ def test_a_netrc_file_does_not_replace_the_token(
 def test_a_host_that_does_not_speak_tls_is_never_sent_to(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
     server = serve(says(framed("400 Bad Request", b"")))
     with MeteroidApi(f"https://127.0.0.1:{server.port}", Secret(b"t"), wait=lambda _: False) as api:
         reply = api.create_app(SPEC)
@@ -404,7 +456,6 @@ def certificate(folder: Path) -> Iterator[tuple[Path, ssl.SSLContext]]:
 def test_b61_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sent(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     with certificate(tmp_path) as (_, context):
         server = serve(says(framed("201 Created", BODY)), context)
@@ -424,7 +475,6 @@ def test_b61_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is
 def test_b61_an_authority_of_one_s_own_is_named_in_ssl_cert_file(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
     with certificate(tmp_path) as (chain, context):
         monkeypatch.setenv("SSL_CERT_FILE", str(chain))
         assert api_reply(serve(says(framed("201 Created", BODY)), context)).outcome is Outcome.DONE
@@ -436,9 +486,9 @@ def api_reply(server: Loopback) -> Reply:
 
 
 def test_an_error_while_closing_is_no_error_of_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: httpx.Client) -> None:
+    def broken(_: httpcore.ConnectionPool) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(httpx.Client, "close", broken)
+    monkeypatch.setattr(httpcore.ConnectionPool, "close", broken)
     with MeteroidApi("http://127.0.0.1:9", Secret(b"token")):
         pass

@@ -147,7 +147,7 @@ parallelism_option = click.option(
     default=10,
     show_default=True,
     type=click.IntRange(1, 100),
-    help="Creates at the same time.",
+    help="Requests that create, at the same time.",
 )
 approve_option = click.option(
     "--auto-approve", is_flag=True, help="Do not ask. What destroys or rotates still needs --allow."

@@ -141,7 +141,7 @@ def api_token(settings: Settings) -> Secret:
 
 def connect(workspace: Workspace, wait: Callable[[float], bool] | None = None) -> MeteroidApi:
     """The API, with the token going only where it may. Says so where a proxy is in between."""
-    from provisioner.meteroid import MeteroidApi, check_authorities, proxy_in_use
+    from provisioner.meteroid import MeteroidApi, check_authorities, proxy_of
 
     url = base_url(workspace)
     problem = check_authorities(workspace.settings.authorities)
@@ -149,10 +149,10 @@ def connect(workspace: Workspace, wait: Callable[[float], bool] | None = None) -
         raise UsageError(
             problem.rule, "The system's certificate authorities are not taken instead.", problem.remedy
         )
-    proxy = proxy_in_use(url, workspace.settings.proxies)
+    proxy = proxy_of(url, workspace.settings.proxies)
     if proxy:
         complain(f"Note: requests go through the proxy {proxy}.")
-    return MeteroidApi(url, api_token(workspace.settings), wait=wait)
+    return MeteroidApi(url, api_token(workspace.settings), wait=wait, proxy=proxy)
 
 
 def readers(workspace: Workspace, own: Callable[[Settings], Sequence[Identity]] = find_identities) -> Readers:

@@ -21,9 +21,9 @@ from provisioner.model import App, AppSpec, Introspection, Listing, Reply, Secre
 from provisioner.reply import REPLY_LIMIT, UnusableError, app_from, apps_in, decode, reply_limit
 
 if TYPE_CHECKING:
-    import httpx
-
     from provisioner.meteroid.answer import Answer
+    from provisioner.meteroid.environment import Proxy
+    from provisioner.meteroid.wire import Sender
 
 G = TypeVar("G")
 T = TypeVar("T")
@@ -49,7 +49,8 @@ class MeteroidApi:
         user_agent: str = f"provisioner/{__version__}",
         wait: Callable[[float], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        transport: httpx.BaseTransport | None = None,
+        proxy: Proxy | None = None,
+        connect: Callable[[], Sender] | None = None,
     ) -> None:
         _require_usable(base_url, token)
         self._base_url = base_url
@@ -61,7 +62,8 @@ class MeteroidApi:
             timeout=timeout,
             user_agent=user_agent,
             clock=clock,
-            transport=transport,
+            proxy=proxy,
+            connect=connect,
         )
 
     def __enter__(self) -> Self:

@@ -1,26 +1,46 @@
-"""What the environment adds to a connection, to be shown: a proxy, and certificate authorities."""
+"""What the environment adds to a connection: a proxy, and certificate authorities."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import field
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
-from provisioner.errors import Problem
+from provisioner.errors import ApiError, Problem
+from provisioner.frozen import dataclass
 from provisioner.text import escape
 
+# All before the last @ is the user's: a password may hold any sign unescaped.
 _PROXY = re.compile(
-    r"(?:(?P<scheme>https?|socks5h?)://)?(?:.*@)?(?P<host>\[[^\]@]*\]|[^:/?#@\[\]]+)(?P<port>:[0-9]+)?(?:[/?#][^@]*)?$",
+    r"(?:(?P<scheme>https?|socks5h?)://|(?!.*://))(?:(?P<user>[^:]*)(?::(?P<password>.*))?@)?"
+    r"(?P<host>\[[^\]@]*\]|[^:/?#@\[\]]+)(?::(?P<port>[0-9]{1,5}))?(?:[/?#][^@]*)?",
     re.IGNORECASE | re.DOTALL,
 )
 
 
-def proxy_in_use(base_url: str, environ: Mapping[str, str]) -> str | None:
-    """The proxy that requests to `base_url` go through, without its user name and password; None for none.
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """What requests go through; as a text without user name and password. `auth` is both, for HTTP Basic."""
 
-    It reads the variables as httpx does. http is for loopback and never goes through a proxy.
+    scheme: str
+    host: str  # an IPv6 address without brackets
+    port: int | None
+    auth: tuple[bytes, bytes] | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return escape(f"{self.scheme}://{host}" + (f":{self.port}" if self.port else ""), 80)
+
+
+def proxy_of(base_url: str, environ: Mapping[str, str]) -> Proxy | None:
+    """The proxy for requests to `base_url`, None for none; raises ApiError for one that cannot be used.
+
+    It reads the variables as httpx does. http is for loopback and never goes through a proxy, which would be
+    shown the token.
     """
     scheme, _, authority = base_url.partition("://")
     settings = _settings(environ)
@@ -28,7 +48,25 @@ def proxy_in_use(base_url: str, environ: Mapping[str, str]) -> str | None:
     exempt = (entry.strip().lower() for entry in settings.get("no", "").split(","))
     if scheme != "https" or not proxy or any(_covers(entry, authority) for entry in exempt if entry):
         return None
-    return _shown(proxy)
+    return _proxy(proxy)
+
+
+def _proxy(written: str) -> Proxy:
+    parts = _PROXY.fullmatch(written)
+    port = int(parts["port"]) if parts and parts["port"] else None
+    if (
+        not parts
+        or not (written.isascii() and parts["host"].isprintable())
+        or not (port is None or 0 < port < 65536)
+    ):
+        raise ApiError(
+            "The connection to the API cannot be set up",
+            "The proxy that HTTPS_PROXY or ALL_PROXY names is of a form that is not known; it is not shown.",
+            "A proxy is written like http://proxy.example:3128.",
+        )
+    user, password = (unquote_to_bytes(parts[name] or "") for name in ("user", "password"))
+    auth = None if parts["user"] is None else (user, password)
+    return Proxy((parts["scheme"] or "http").lower(), parts["host"].strip("[]"), port, auth)
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
@@ -67,14 +105,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _shown(proxy: str) -> str:
-    """Scheme, host and port alone. All before the last @ goes: a password may hold any sign unescaped."""
-    parts = _PROXY.match(proxy)
-    if not parts:
-        return "a proxy that is not written as a URL"
-    return escape(f"{(parts['scheme'] or 'http').lower()}://{parts['host']}{parts['port'] or ''}", 80)
 
 
 def check_authorities(environ: Mapping[str, str]) -> Problem | None:

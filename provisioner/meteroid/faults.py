@@ -1,4 +1,4 @@
-"""What can go wrong on the way: every exception of httpx, with what it means for a write that met it."""
+"""What can go wrong on the way: every exception of httpcore, with what it means for a write that met it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from provisioner.frozen import dataclass
-from provisioner.meteroid.library import httpx
+from provisioner.meteroid.library import httpcore
 from provisioner.model import Outcome
 from provisioner.text import escape
 
@@ -53,35 +53,24 @@ _MISUSE = _unclear("the HTTP library was used wrongly, which is a bug of this to
 # LocalProtocolError comes from building the head, ProxyError from CONNECT and SOCKS, ConnectError from
 # connecting and from the TLS handshake.
 FAULTS: Final[dict[type[Exception], Fault]] = {
-    httpx.ConnectError: NO_CONNECTION,
-    httpx.ConnectTimeout: _unsent("the connection was not made in time", hint=_HOST_HINT),
-    httpx.PoolTimeout: _unsent("no connection was free in time", hint="Run it with a lower --parallelism."),
-    httpx.ProxyError: _unsent("the proxy did not connect to the host", hint=_PROXY_HINT),
-    httpx.UnsupportedProtocol: _unsent("the URL is neither https nor http", again=False, hint=_HOST_HINT),
-    httpx.LocalProtocolError: _unsent("the request cannot be written as HTTP", again=False),
-    httpx.ReadTimeout: _LATE,
-    httpx.WriteTimeout: _unclear("the request could not be sent in time", hint=_LATER_HINT),
-    httpx.TimeoutException: _LATE,
-    httpx.ReadError: _BROKEN,
-    httpx.WriteError: _BROKEN,
-    httpx.CloseError: _BROKEN,
-    httpx.NetworkError: _BROKEN,
-    httpx.RemoteProtocolError: _NOT_HTTP,
-    httpx.ProtocolError: _NOT_HTTP,
-    httpx.TransportError: _BROKEN,
-    httpx.RequestError: _BROKEN,
-    httpx.HTTPError: _BROKEN,
-    httpx.DecodingError: ENCODED,
-    httpx.TooManyRedirects: _MISUSE,  # none is followed
-    httpx.HTTPStatusError: _MISUSE,  # nothing raises for a status
-    httpx.InvalidURL: _MISUSE,
-    httpx.CookieConflict: _MISUSE,
-    httpx.StreamError: _MISUSE,
-    httpx.StreamConsumed: _MISUSE,
-    httpx.StreamClosed: _MISUSE,
-    httpx.ResponseNotRead: _MISUSE,
-    httpx.RequestNotRead: _MISUSE,
-    # A proxy's or a host's name that cannot be looked up passes through httpx as it is.
+    httpcore.ConnectError: NO_CONNECTION,
+    httpcore.ConnectTimeout: _unsent("the connection was not made in time", hint=_HOST_HINT),
+    httpcore.PoolTimeout: _unsent(
+        "no connection was free in time", hint="Run it with a lower --parallelism."
+    ),
+    httpcore.ProxyError: _unsent("the proxy did not connect to the host", hint=_PROXY_HINT),
+    httpcore.UnsupportedProtocol: _unsent("the URL is neither https nor http", again=False, hint=_HOST_HINT),
+    httpcore.LocalProtocolError: _unsent("the request cannot be written as HTTP", again=False),
+    httpcore.ReadTimeout: _LATE,
+    httpcore.WriteTimeout: _unclear("the request could not be sent in time", hint=_LATER_HINT),
+    httpcore.TimeoutException: _LATE,
+    httpcore.ReadError: _BROKEN,
+    httpcore.WriteError: _BROKEN,
+    httpcore.NetworkError: _BROKEN,
+    httpcore.RemoteProtocolError: _NOT_HTTP,
+    httpcore.ProtocolError: _NOT_HTTP,
+    httpcore.ConnectionNotAvailable: _MISUSE,  # its pools keep that to themselves
+    # A proxy's or a host's name that cannot be looked up passes through it as it is.
     UnicodeError: _unclear(
         "the name of the host or of the proxy cannot be used", again=False, hint=_PROXY_HINT
     ),
@@ -113,7 +102,7 @@ def fault_of(error: Exception) -> Fault:
 
 
 def _root(error: BaseException | None) -> OSError | None:
-    """What the system said: an argument of httpcore's error, which is the cause of httpx's."""
+    """What the system said: an argument of httpcore's error."""
     while error is not None:
         found = next((arg for arg in (error, *error.args) if isinstance(arg, OSError)), None)
         if found is not None:

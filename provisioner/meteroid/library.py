@@ -1,22 +1,22 @@
-"""httpx without its command line and event loops, which nobody uses here: half of its import is theirs."""
+"""httpcore, which httpx sends with, without what nobody uses here: that is half of its import."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
-_UNUSED = ("httpx._main", "anyio", "trio")
+# Event loops, which it does without; None is how Python is told that they are not installed. And a list of
+# authorities that it would fall back on: with an empty module in its place, none but the system's can count.
+_UNUSED = {"anyio": None, "trio": None, "certifi": ModuleType("certifi")}
 
 
 @contextmanager
 def lean() -> Iterator[None]:
-    """Let httpx and httpcore think that what is unused and not there yet is not installed.
-
-    They do without; None in its place is how Python is told so. The second is imported by the first client.
-    """
-    missing = [name for name in _UNUSED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]  # as above
+    """For the moment of an import; whoever else imports them afterwards gets them."""
+    missing = {name: module for name, module in _UNUSED.items() if name not in sys.modules}
+    sys.modules.update(missing)  # type: ignore[arg-type]  # None, as above
     try:
         yield
     finally:
@@ -25,6 +25,6 @@ def lean() -> Iterator[None]:
 
 
 with lean():
-    import httpx
+    import httpcore
 
-__all__ = ["httpx", "lean"]
+__all__ = ["httpcore"]

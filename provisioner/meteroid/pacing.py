@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from secrets import SystemRandom
+from random import SystemRandom
 from typing import Final
 
 from provisioner.meteroid.answer import Answer, moment
@@ -26,6 +26,8 @@ def retry_after(answer: Answer) -> float | None:
     A date is measured against the answer's own `Date`: our clock may be days off.
     """
     value = answer.headers.get("retry-after", "").strip()
+    if not value:
+        return None
     if value.isascii() and value.isdigit():
         return float(value) if _SECONDS.fullmatch(value) else LONGEST_WAIT
     then, now = moment(value), moment(answer.headers.get("date"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from base64 import b64encode
-from secrets import token_urlsafe
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -67,5 +67,5 @@ def _basic(user: bytes, password: bytes) -> Secret:
 
 def introspection(authorization: Secret) -> Request:
     """An introspection of a token that nobody was given: only the client's own pair is being asked about."""
-    content = b"token=" + token_urlsafe(32).encode("ascii")
+    content = b"token=" + os.urandom(32).hex().encode("ascii")
     return Request("POST", INTROSPECT, authorization, READ_LIMIT, content, _FORM)
