@@ -295,14 +295,14 @@ def _read(path: Path, limit: int, flags: int) -> bytes:
 
 
 def _up_to(fd: int, size: int) -> bytes:
-    """`read` gives None where a file of the kernel's would make us wait."""
-    with os.fdopen(os.dup(fd), "rb") as stream:
-        # Room for the largest file would take longer to make than the file to read.
-        expected = min(size, os.fstat(fd).st_size + 1)
-        data = stream.read(expected) or b""
-        if len(data) == expected:  # it grows while it is read
-            data += stream.read(size - expected) or b""
-        return data
+    """What is there, at most `size` bytes; nothing where the kernel would make us wait for it."""
+    data = b""
+    wanted = min(size, os.fstat(fd).st_size + 1)  # in one go, and what it has grown by meanwhile
+    with contextlib.suppress(BlockingIOError):
+        while wanted and (more := os.read(fd, wanted)):
+            data += more
+            wanted = min(size - len(data), max(len(data), 65536))
+    return data
 
 
 def kind(mode: int) -> str:

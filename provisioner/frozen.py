@@ -81,10 +81,8 @@ else:
         return methods | (_comparisons(values) if order else {})
 
     def _getter(names):
-        """A function that gives all of these at once, as a tuple."""
-        if len(names) > 1:
-            return operator.attrgetter(*names)
-        return lambda self: tuple(getattr(self, name) for name in names)
+        """A function that gives all of these at once: nothing, a value, or a tuple."""
+        return operator.attrgetter(*names) if names else lambda self: ()
 
     def _comparisons(values):
         def compared(compare):

@@ -261,6 +261,8 @@ def counts(actions: tuple[Action, ...]) -> Counts:
 
 def in_order(actions: tuple[Action, ...]) -> tuple[Action, ...]:
     """The actions so that each comes after those that it waits for."""
+    if not any(action.after for action in actions):
+        return actions
     by_address = {action.address: action for action in actions}
     graph = {action.address: action.after & by_address.keys() for action in actions}
     try:

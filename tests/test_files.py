@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -552,22 +551,11 @@ def test_b15_a_name_that_no_file_can_have_is_refused(read: Read, tmp_path: Path,
 def test_b15_a_file_that_would_make_us_wait_is_read_as_far_as_it_goes(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Waiting:
-        def __enter__(self) -> Self:
-            return self
+    def waiting(fd: int, size: int) -> bytes:
+        raise BlockingIOError(errno.EAGAIN, "wait")
 
-        def __exit__(self, *_: object) -> None:
-            return None
-
-        def read(self, _: int) -> None:
-            return None
-
-    def waiting(fd: int, _: str) -> Waiting:
-        os.close(fd)
-        return Waiting()
-
-    (tmp_path / "file").write_bytes(b"1")
-    monkeypatch.setattr(os, "fdopen", waiting)
+    (tmp_path / "file").write_bytes(b"x")
+    monkeypatch.setattr(os, "read", waiting)
     assert read(tmp_path / "file", LIMIT) == b""
 
 

@@ -152,19 +152,20 @@ class DirectoryStore:
 
     def _of_kind(self, folder: str, suffix: str) -> Iterator[tuple[str, bytes]]:
         """The files of one kind; one that a running apply takes away meanwhile is no error."""
-        for path in _listed(self._folder / folder):
-            if not path.name.endswith(suffix) or path.name.startswith("."):
+        for name in _names(self._folder / folder):
+            if not name.endswith(suffix) or name.startswith("."):
                 continue
+            path = self._folder / folder / name
             try:
                 data = self._files.read(path, _FILE_LIMIT)
             except FileError:
                 if os.path.lexists(path):
                     raise
                 continue
-            yield f"{folder}/{path.name}", data
+            yield f"{folder}/{name}", data
 
     def _place(self, path: str) -> str:
-        return str(self._folder / path)
+        return os.path.join(self._folder, path)  # noqa: PTH118  # asked for each record, and seldom needed
 
     def _tidy(self) -> None:
         """Under the lock: settle what a killed run left on disk, and tighten what was checked out looser.
@@ -242,9 +243,13 @@ class JournalEntry:
 
 
 def _listed(folder: Path) -> list[Path]:
+    return [folder / name for name in _names(folder)]
+
+
+def _names(folder: Path) -> list[str]:
     with reporting("read the folder", folder):
         try:
-            return [folder / name for name in sorted(os.listdir(folder))]  # noqa: PTH208  # names sort faster than paths
+            return sorted(os.listdir(folder))  # noqa: PTH208  # names sort faster than paths
         except FileNotFoundError:
             return []
 
