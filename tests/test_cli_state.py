@@ -8,6 +8,8 @@ import pytest
 
 from provisioner.cli.workspace import open_store
 from provisioner.errors import ProvisionerError
+from provisioner.model import Address
+from provisioner.stores.directory import DirectoryStore
 
 ONE = "version: 1\napps:\n  one:\n    redirect_uris: [https://one.example/cb]\n"
 NEEDING = """\
@@ -67,6 +69,36 @@ def test_an_address_that_is_not_in_the_state_is_an_error_that_says_where_to_look
     assert ran.err == (
         "Error: oauth_app.two is not in the state\n\n`provisioner state list` shows what is.\n"
     )
+
+
+def test_a_removal_of_several_that_was_cut_off_says_what_to_type_next(
+    provisioner, sandbox, monkeypatch
+) -> None:
+    provisioner("init", "-f", "starter.yaml")
+    apps = "".join(f"  {key}: {{redirect_uris: ['https://one.example/cb']}}\n" for key in "abc")
+    Path("apps.yaml").write_text(f"version: 1\napps:\n{apps}")
+    provisioner("apply", "--auto-approve")
+    remove, seen = DirectoryStore.delete_record, list[Address]()
+
+    def cut_off(store: DirectoryStore, address: Address) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(address)
+        remove(store, address)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryStore, "delete_record", cut_off)
+        assert provisioner("state", "rm", "a", "b", "c").status == 130
+    ran = provisioner("state", "rm", "a", "b", "c")
+    assert ran.status == 1
+    assert ran.err == (
+        "Error: oauth_app.a is not in the state\n\n"
+        "Nothing was done. Of those that you typed it has oauth_app.b, oauth_app.c.\n"
+        "If an earlier run was cut off after the rest, type what is left: oauth_app.b oauth_app.c\n"
+        "If a name is mistyped, look for it: provisioner state list\n"
+    )
+    assert provisioner("state", "list").out == "oauth_app.b\noauth_app.c\n"
+    assert provisioner("state", "rm", "oauth_app.b", "oauth_app.c").status == 0
 
 
 @reading

@@ -75,6 +75,54 @@ def test_again_after_a_move_keeps_the_mark_that_the_copy_has(provisioner, undeli
     assert record["deliveries"]["env"]["address"] == "oauth_app.one"
 
 
+FILES = MANIFEST.replace(TOOL, "{type: file, path: '{key}.env', plaintext: true}")
+UNO = FILES.replace("  one: {", "  uno: {name: one, ")
+
+
+@pytest.fixture
+def moved(provisioner, undelivered) -> None:
+    """The app whose secret is in one.env is called uno now."""
+    Path("apps.yaml").write_text(FILES)
+    assert provisioner("secret", "deliver").status == 0
+    provisioner("state", "mv", "one", "uno")
+    Path("apps.yaml").write_text(UNO)
+
+
+@pytest.mark.parametrize("again", [[], ["--again"]])
+def test_after_a_move_the_copy_under_the_old_name_is_taken_away_as_apply_does(
+    provisioner, moved, again: list[str]
+) -> None:
+    ran = provisioner("secret", "deliver", *again)
+    assert (ran.status, ran.err) == (0, "")
+    delivered, removed = ran.out.splitlines()
+    assert removed.startswith("oauth_app.uno: removed from env: ")
+    assert "one.env" in removed
+    assert "delivered to env: " in delivered
+    assert sorted(path.name for path in Path().glob("*.env")) == ["uno.env"]
+    assert "No changes." in provisioner("plan").out
+
+
+def test_a_copy_under_the_old_name_that_cannot_be_taken_away_keeps_its_receipt(provisioner, moved) -> None:
+    Path("one.env").unlink()
+    Path("one.env").mkdir()
+    ran = provisioner("secret", "deliver")
+    assert ran.status == 3
+    assert "oauth_app.uno: not removed from env: " in ran.err
+    Path("one.env").rmdir()
+    assert provisioner("secret", "deliver").status == 0
+    assert "No changes." in provisioner("plan").out
+
+
+def test_a_place_that_another_app_has_now_is_not_emptied(provisioner, moved) -> None:
+    another = "  one: {name: another, redirect_uris: ['https://one.example/cb'], sinks: [env]}\n"
+    Path("apps.yaml").write_text(UNO + another)
+    before = Path("one.env").read_bytes()
+    ran = provisioner("secret", "deliver")
+    assert ran.status == 0
+    assert "Note: oauth_app.uno: a copy of its secret stays in env: " in ran.err
+    assert Path("one.env").read_bytes() == before
+
+
 @pytest.mark.parametrize(("address", "words"), [("three", "is not in the state"), ("two", "has no sinks")])
 def test_an_address_that_cannot_be_meant_is_an_error(provisioner, undelivered, address, words) -> None:
     ran = provisioner("secret", "deliver", address)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.cli.dialect import FLAGS, NO_TWIN, VALUES, long_name, translated
+from provisioner.cli.dialect import FLAGS, NO_TWIN, OPPOSITES, VALUES, long_name, translated
 from provisioner.cli.root import COMMANDS, root
 
 MANIFEST = "version: 1\napps:\n  one: {redirect_uris: ['https://one.example/cb']}\n"
@@ -42,6 +42,11 @@ def test_every_long_option_of_every_command_is_known_as_a_flag_or_with_a_value()
     assert {name for name, option in names if not option.is_flag} == VALUES
 
 
+def test_every_flag_that_can_be_said_either_way_is_known_as_such() -> None:
+    ways = {(yes[2:], no[2:]) for option in options() for yes in option.opts for no in option.secondary_opts}
+    assert ways | {(no, yes) for yes, no in ways} == set(OPPOSITES.items())
+
+
 def test_every_option_but_those_that_consent_has_its_variable() -> None:
     for option in options():
         name = long_name(option)
@@ -57,6 +62,8 @@ def test_every_option_but_those_that_consent_has_its_variable() -> None:
         (["plan", "-out=p.json"], ["plan", "--out=p.json"]),
         (["plan", "-out", "p.json"], ["plan", "--out", "p.json"]),
         (["plan", "-refresh=false"], ["plan", "--no-refresh"]),
+        (["plan", "-no-refresh"], ["plan", "--no-refresh"]),
+        (["plan", "-no-refresh=false"], ["plan", "--refresh"]),
         (["plan", "-refresh=true"], ["plan", "--refresh"]),
         (["apply", "-auto-approve"], ["apply", "--auto-approve"]),
         (["apply", "-auto-approve=false"], ["apply"]),
@@ -98,6 +105,58 @@ def test_a_flag_that_is_not_understood_lets_no_apply_go_ahead(provisioner, sandb
     assert ran.status == 1
     assert "Error: " in ran.err
     assert sandbox.calls["create"] == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "named", "meant"),
+    [
+        ("plan -bogus", "-bogus", ""),
+        ("plan -bogus=hunter2", "-bogus", ""),
+        ("plan -no-refresj", "-no-refresj", "--no-refresh"),
+        ("plan -no_refresh", "-no_refresh", "--no-refresh"),
+        ("state list -stat=x", "-stat", "--state"),
+        ("-chdri=x plan", "-chdri", "--chdir"),
+        ("plan -f x -b", "-b", ""),
+        ("plan --refresj", "--refresj", "--refresh"),
+        ("plan -b\x1b[2J", "-b\x1b[2J", ""),
+    ],
+)
+def test_an_unknown_option_with_a_single_dash_is_named_as_it_was_typed(
+    provisioner, typed: str, named: str, meant: str
+) -> None:
+    ran = provisioner(*typed.split())
+    assert (ran.status, ran.out) == (1, "")
+    first = ran.err.splitlines()[0]
+    assert first.startswith(f"Error: No such option {named!r}.")
+    assert meant in first
+    assert "hunter2" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "plan --out -", "plan --markdown -", "plan -html=-", "plan --gitlab-report=-",
+        "apply --auto-approve --markdown -", "show p.json --markdown -", "init -f -",
+    ],
+)  # fmt: skip
+def test_a_dash_in_the_place_of_a_file_is_refused_before_anything_is_done(
+    provisioner, sandbox, typed: str
+) -> None:
+    Path("apps.yaml").write_text(MANIFEST)
+    ran = provisioner(*typed.split())
+    assert (ran.status, ran.out, sandbox.calls["create"]) == (1, "", 0)
+    assert "it takes the name of a file" in ran.err
+    assert [path.name for path in Path().iterdir()] == ["apps.yaml"]
+    assert provisioner("plan", "--markdown", "./-", "--no-refresh").status == 0
+    assert Path("-").exists()
+
+
+def test_no_variable_puts_a_report_into_a_file_called_dash(provisioner, sandbox, monkeypatch) -> None:
+    Path("apps.yaml").write_text(MANIFEST)
+    monkeypatch.setenv("PROVISIONER_MARKDOWN", "-")
+    ran = provisioner("plan")
+    assert (ran.status, sandbox.calls.total()) == (1, 0)
+    assert "it takes the name of a file" in ran.err
 
 
 def test_chdir_works_in_another_folder(provisioner, sandbox, tmp_path: Path) -> None:

@@ -288,6 +288,36 @@ def test_an_encrypted_identity_in_the_environment_is_asked_for_too(monkeypatch: 
     assert asked == ["Passphrase of the identity in SOPS_AGE_KEY: "]
 
 
+def test_whatever_a_run_needs_the_identity_for_it_asks_for_the_passphrase_once(
+    provisioner, sandbox, monkeypatch
+) -> None:
+    private, _ = generate_identity()
+    asked: list[str] = []
+    monkeypatch.setenv("SOPS_AGE_KEY", ENCRYPTED.decode())
+    monkeypatch.setattr(module, "getpass", lambda prompt: asked.append(prompt) or "ü")
+    monkeypatch.setattr(module, "unlock", lambda *_: private)
+    apps = [f"  {key}: {{redirect_uris: ['https://one.example/cb']}}\n" for key in ("one", "two")]
+    Path("apps.yaml").write_text("version: 1\napps:\n" + "".join(apps))
+
+    def prompts(*arguments: str) -> int:
+        asked.clear()
+        ran = provisioner(*arguments)
+        assert ran.status == 0, ran.err
+        return len(asked)
+
+    assert prompts("apply", "--auto-approve") == 1  # to seal to its public half
+    sinks = "sinks: {env: {type: file, path: '{key}.env', plaintext: true}}\n"
+    delivered = "".join(app.replace("}", ", sinks: [env]}") for app in apps)
+    Path("apps.yaml").write_text(f"version: 1\n{sinks}apps:\n{delivered}")
+    assert prompts("apply", "--auto-approve") == 1  # to open what is delivered, too
+    assert Path("two.env").exists()
+    assert prompts("secret", "deliver", "--again") == 1
+    assert prompts("secret", "rekey", "--yes") == 1
+    app = next(app for app in sandbox.world.apps() if app.name == "one")
+    provisioner("state", "rm", "one")
+    assert prompts("import", "one", app.id, "--rotate") == 1
+
+
 @pytest.mark.parametrize(
     "typed", [UnicodeDecodeError("utf-8", b"canary-7Qz", 0, 1, "x"), "\udcff canary-7Qz"]
 )

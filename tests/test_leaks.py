@@ -23,6 +23,8 @@ from provisioner.sandbox.server import running
 from provisioner.sandbox.world import World
 from provisioner.sinks import places
 
+pytestmark = pytest.mark.unmeasured
+
 APPS = "".join(f"  a{number}: {{redirect_uris: ['https://a.example/{number}']}}\n" for number in range(3))
 MANIFEST = f"version: 1\napps:\n{APPS}"
 FAULTS = (
@@ -241,6 +243,35 @@ def test_no_secret_and_no_token_is_in_clear_on_its_way_to_any_sink_nor_with_what
     if kind in CLEAR:
         shutil.rmtree(tmp_path / FOLDERS[kind], ignore_errors=True)
     assert found(tmp_path, outputs, [sandbox.api_key, identity, *made, *spied.tokens]) == []
+
+
+SECRETS = (
+    "METEROID_API_KEY", "PROVISIONER_VAR_password", "PROVISIONER_TOKEN", "SOPS_AGE_KEY_CMD", "VAULT_TOKEN",
+    "VAULT_SECRET_ID", "BAO_TOKEN",
+)  # fmt: skip
+
+
+def test_git_and_what_it_starts_get_no_secret_of_ours_from_a_state_in_git_nor_from_guard(
+    provisioner, sandbox, clone, tool, tmp_path, monkeypatch, tmp_path_factory
+) -> None:
+    git, outside = tool("git"), tmp_path_factory.mktemp("outside")
+    canaries = [sandbox.api_key] + [f"canary_{secrets.token_urlsafe(24)}" for _ in SECRETS[1:]]
+    for name, canary in zip(SECRETS, canaries, strict=True):
+        monkeypatch.setenv(name, canary)
+    folder = clone("runner")
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    script = SPY.replace("SEEN", str(seen)).replace("NAME", "git").replace("DO", f'exec {git} "$@"')
+    (outside / "git").write_text(script)
+    (outside / "git").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{outside}:{os.environ['PATH']}")
+    provisioner("init", "-f", "starter.yaml")
+    (folder / "apps.yaml").write_text(MANIFEST.replace("apps:", "state: {git: {}}\napps:"))
+    ran = [provisioner(f"--chdir={folder}", *typed) for typed in (["apply", "--auto-approve"], ["guard"])]
+    assert [each.status for each in ran] == [0, 0], ran
+    asked = b" ".join(path.read_bytes().replace(b"\n", b" ") for path in seen.glob("*.cmdline"))
+    assert all(word in asked for word in (b" push ", b" fast-import ", b" ls-files "))
+    assert found(seen, [text for each in ran for text in (each.out, each.err)], canaries) == []
 
 
 @pytest.mark.parametrize("offset", range(7))

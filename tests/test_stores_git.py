@@ -8,7 +8,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +26,7 @@ from provisioner.state import AppRecord, Header, State
 from provisioner.stores import git as git_store
 from provisioner.stores import pusher as pushing
 from provisioner.stores.branch import Branch, MovedError, Tips
+from provisioner.stores.directory import DirectoryStore
 from provisioner.stores.git import GitStore
 from provisioner.stores.git_command import Git
 from provisioner.stores.lease import Lease, lease_from, lease_to
@@ -196,6 +200,40 @@ def test_a_shallow_clone_writes_too_and_stays_shallow(here: Runner, clone: Clone
     assert runner.git("rev-list", "--count", f"refs/provisioner/{NAME}/state") == "2\n"  # seen, and made
 
 
+def commands(trace: Path, name: str) -> int:
+    """How often git ran a command of its own, by GIT_TRACE."""
+    lines = trace.read_text().splitlines()
+    trace.write_text("")
+    return len([line for line in lines if f"trace: built-in: git {name} " in line])
+
+
+@pytest.mark.parametrize("left_out", ["blob:none", "tree:0"])
+def test_a_partial_clone_fetches_what_it_lacks_of_the_state_at_once(
+    here: Runner, clone: Clone, tmp_path: Path, left_out: str
+) -> None:
+    here.git("--git-dir", str(tmp_path / "origin.git"), "config", "uploadpack.allowFilter", "true")
+    here.record("one", "two", "three")
+    trace = tmp_path / "trace"
+    partial = Runner(clone("partial", f"--filter={left_out}"), GIT_TRACE=str(trace))
+    assert partial.keys() == {"one", "two", "three"}
+    assert commands(trace, "fetch") == 2  # of the branch, which the clone has had, and of all its files
+    assert partial.keys() == {"one", "two", "three"}
+    assert commands(trace, "fetch") == 0
+    here.record("four", "five")
+    partial.record("six")
+    assert here.keys() == {"one", "two", "three", "four", "five", "six"}
+    assert commands(trace, "fetch") == 1
+
+
+def test_a_partial_clone_whose_host_hands_out_no_files_by_name_reads_the_state_still(
+    here: Runner, clone: Clone, tmp_path: Path, faulty: Callable[[str], str]
+) -> None:
+    here.git("--git-dir", str(tmp_path / "origin.git"), "config", "uploadpack.allowFilter", "true")
+    here.record("one", "two")
+    refuse = 'case " $* " in *" --no-filter --stdin "*) exit 128;; esac'
+    assert Runner(clone("partial", "--filter=blob:none"), faulty(refuse)).keys() == {"one", "two"}
+
+
 def test_all_work_trees_of_a_repository_have_the_same_copy(here: Runner, tmp_path: Path) -> None:
     here.record("one")
     here.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "second"))
@@ -324,6 +362,27 @@ def test_a_run_that_waits_gets_the_lock_once_it_is_given_back(
     with there.store.lock("apply", 60.0):
         assert there.store.read().header == HEADER
     holder.join()
+
+
+def test_the_folder_s_lock_and_the_branch_s_are_waited_for_in_one_time(
+    here: Runner, there: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: sum(slept), sleep=slept.append)
+    in_folder = DirectoryStore.lock
+
+    @contextmanager
+    def lock_of_folder(store: DirectoryStore, *arguments: Any) -> Iterator[None]:
+        clock.sleep(50.0)
+        with in_folder(store, *arguments):
+            yield
+
+    with here.store.lock("apply"):
+        monkeypatch.setattr(git_store, "time", clock)
+        monkeypatch.setattr(DirectoryStore, "lock", lock_of_folder)
+        with pytest.raises(LockedError), there.store.lock("apply", 60.0):
+            pass
+    assert slept == [50.0, *[git_store._POLL] * 5]
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_said_and_its_late_holder_can_write_nothing(
@@ -700,6 +759,19 @@ def test_a_password_in_the_remote_s_address_is_in_no_message(here: Runner, addre
         here.store.read()
     assert "127.0.0.1" in caught.value.detail
     assert "hunter2canary" not in f"{caught.value}{caught.value.detail}{caught.value.hint}"
+
+
+def test_git_gets_no_secret_of_ours_and_all_that_it_may_need(here: Runner, faulty, tmp_path: Path) -> None:
+    ours = (
+        "METEROID_API_KEY", "PROVISIONER_VAR_password", "PROVISIONER_AGE_KEY_FILE", "SOPS_AGE_KEY",
+        "SOPS_AGE_KEY_CMD", "VAULT_TOKEN", "VAULT_SECRET_ID", "BAO_TOKEN",
+    )  # fmt: skip
+    kept = ("GIT_SSH_COMMAND", "SSH_AUTH_SOCK", "HTTPS_PROXY", "GITHUB_TOKEN", "GIT_CONFIG_GLOBAL")
+    seen = faulty(f"env >> {tmp_path}/seen")
+    Runner(here.folder, seen, **{name: f"/of/{name}" for name in (*ours, *kept)}).record("one")
+    lines = set((tmp_path / "seen").read_text().splitlines())
+    assert {f"{name}=/of/{name}" for name in kept} <= lines
+    assert not [line for line in lines if line.startswith(ours)]
 
 
 def test_a_hook_and_a_repository_that_we_run_in_have_no_say(here: Runner, there: Runner, tmp_path) -> None:

@@ -33,6 +33,7 @@ from provisioner.errors import (
 from provisioner.frozen import dataclass
 
 if TYPE_CHECKING:
+    from provisioner.cli.identities import Find
     from provisioner.cli.saving import Promised
     from provisioner.cli.workspace import Readers, Workspace
     from provisioner.consent import Consent
@@ -98,11 +99,12 @@ def start(
     reports: Reports = NO_REPORTS,
 ) -> int:
     """An apply, whichever command began it."""
+    from provisioner.cli.identities import found_once
     from provisioner.cli.planning import choices_from, planner
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
 
     choices = choices_from(asked)
-    workspace = open_workspace(*manifest)
+    workspace, find = open_workspace(*manifest), found_once()
     stop = threading.Event()
     with connect(workspace, stop.wait) as api:
         job = Job(
@@ -110,7 +112,8 @@ def start(
             api,
             planner(workspace, choices, destroy),
             choices.consent.with_policy(workspace.desired.policy.allow),
-            readers(workspace),
+            readers(workspace, find),
+            find,
             base_url(workspace),
             parallelism,
             lock_timeout,
@@ -133,6 +136,7 @@ class Job:
     planner: Callable[[State, Observed], Plan]
     consent: Consent
     readers: Readers
+    find: Find
     base_url: str
     parallelism: int
     lock_timeout: float
@@ -273,7 +277,7 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
 
     store = job.workspace.store
     sealer = Sealer(job.readers.recipients)
-    ports = Ports(job.api, store, sealer, SystemClock(), outlets(job.workspace.settings))
+    ports = Ports(job.api, store, sealer, SystemClock(), outlets(job.workspace.settings, job.find))
     approved = Approved(plan, pinned(prior, job.base_url, observed), observed, rules(job.workspace), began)
     telling = streaming() if job.reports.as_json else reporting(len(plan.changes), job.colour)
     with stopping(job.stop), telling as report:

@@ -21,6 +21,7 @@ VALUES = frozenset({
     "gitlab-report", "html", "latency", "lock-timeout", "markdown", "max-age", "max-deletes", "out",
     "parallelism", "port", "prefix", "replace", "state", "target", "var", "var-file",
 })  # fmt: skip
+OPPOSITES = {"refresh": "no-refresh", "no-refresh": "refresh"}  # flags that can be said either way
 _SINGLE = re.compile(r"-([a-z][a-z-]+)(?:=(.*))?", re.DOTALL)
 
 
@@ -34,7 +35,7 @@ def translated(arguments: Sequence[str]) -> Iterator[str]:
             return
         match = _SINGLE.fullmatch(argument)
         name, value = match.groups() if match else ("", None)
-        if name in FLAGS:
+        if name in FLAGS or name in OPPOSITES:
             yield from _flag(name, value)
         elif name in VALUES:
             yield f"--{name}" if value is None else f"--{name}={value}"
@@ -48,8 +49,23 @@ def _flag(name: str, value: str | None) -> Iterator[str]:
         yield f"--{name}"
     elif value != "false":
         raise click.UsageError(f"-{name} is true or false, not {value!r}.")
-    elif name == "refresh":
-        yield "--no-refresh"
+    elif name in OPPOSITES:
+        yield f"--{OPPOSITES[name]}"
+
+
+def as_typed(error: click.NoSuchOption, arguments: Sequence[str]) -> click.NoSuchOption:
+    """About `-bogus` as a whole, which click takes for short options, so that it says `-b`."""
+    words = (argument.partition("=")[0] for argument in arguments if not argument.startswith("--"))
+    typed = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), None)
+    if typed is None or error.ctx is None:
+        return error
+    options = [name for option in error.ctx.command.get_params(error.ctx) for name in _long_names(option)]
+    message = click.NoSuchOption(typed).message
+    return click.NoSuchOption(f"-{typed}", message, options, error.ctx)
+
+
+def _long_names(option: click.Parameter) -> list[str]:
+    return [name for name in (*option.opts, *option.secondary_opts) if name.startswith("--")]
 
 
 def with_twins(command: click.Command) -> click.Command:
@@ -66,4 +82,4 @@ def with_twins(command: click.Command) -> click.Command:
 
 def long_name(option: click.Option) -> str:
     """`lock-timeout`; "" where an option has no long form."""
-    return next((name[2:] for name in option.opts if name.startswith("--")), "")
+    return next((name[2:] for name in _long_names(option)), "")

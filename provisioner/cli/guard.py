@@ -79,9 +79,12 @@ def _pieces(path: Path) -> Iterator[tuple[bytes, int]]:
 def _held_by_git() -> list[str]:
     import subprocess
 
+    from provisioner.settings import environment
+    from provisioner.stores.git_command import passed_on
+
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
     try:
-        done = subprocess.run(command, capture_output=True, check=True)
+        done = subprocess.run(command, capture_output=True, check=True, env=passed_on(environment()))
     except (OSError, subprocess.CalledProcessError):
         raise UsageError(
             "git does not say which files there are",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from collections.abc import Callable
 from getpass import GetPassWarning, getpass
 from pathlib import Path
+from threading import Lock
 from warnings import catch_warnings, simplefilter
 
 from provisioner.cli.output import complain
@@ -21,6 +23,23 @@ _LIMIT = 1024 * 1024
 _OTHERS = 0o077  # group and world
 _WORLD = 0o007
 _WITHOUT_HOME = Path("/.config/provisioner")  # what the settings come to where HOME is unset
+
+
+Find = Callable[[Settings], tuple[Identity, ...]]
+
+
+def found_once() -> Find:
+    """`find_identities` for one run, which needs them at several times: a passphrase is asked for once."""
+    found: list[tuple[Identity, ...]] = []
+    guard = Lock()
+
+    def find(settings: Settings) -> tuple[Identity, ...]:
+        with guard:
+            if not found:
+                found.append(find_identities(settings))
+        return found[0]
+
+    return find
 
 
 def find_identities(settings: Settings) -> tuple[Identity, ...]:

@@ -62,6 +62,7 @@ def command(
             "An ADDRESS of the manifest and the APP_ID of an existing app are needed.",
             "Type `provisioner import ADDRESS APP_ID`; or `provisioner import --generate` for all there are.",
         )
+    from provisioner.cli.identities import found_once
     from provisioner.cli.output import say
     from provisioner.cli.rotate import rotate as give_new_secret
     from provisioner.cli.workspace import open_workspace, readers
@@ -73,9 +74,10 @@ def command(
         say(f"Its secret is not held; `provisioner rotate {address}` gives it a new one.")
         say("`provisioner plan` shows whether it is as the manifest says.")
         return 0
-    Sealer(readers(workspace).recipients)  # nothing is done where nobody could read the new secret
+    find = found_once()
+    Sealer(readers(workspace, find).recipients)  # nothing is done where nobody could read the new secret
     _import(workspace, lock_timeout, address, app_id)
-    return give_new_secret(workspace, [address], True, lock_timeout, no_color)
+    return give_new_secret(workspace, find, [address], True, lock_timeout, no_color)
 
 
 def _import(workspace: Workspace, lock_timeout: float, address: str, app_id: str) -> None:

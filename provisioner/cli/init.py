@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from provisioner.cli.options import NewFile
 from provisioner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,14 @@ apps:
 
 @click.command()
 @click.option(
-    "-f", "--file", "file", default=DEFAULT, show_default=True, metavar="FILE", help="The manifest."
+    "-f",
+    "--file",
+    "file",
+    default=DEFAULT,
+    show_default=True,
+    type=NewFile(),
+    metavar="FILE",
+    help="The manifest.",
 )
 def command(file: str) -> None:
     """Write a starter manifest with its schema, and make an identity that can open its secrets.

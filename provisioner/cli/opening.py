@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from provisioner.cli.identities import find_identities
+from provisioner.cli.identities import Find, find_identities
 from provisioner.custody import Opener
 from provisioner.errors import SealingError
 from provisioner.sealing import Identity, open_sealed
 from provisioner.settings import Settings
 
 
-def opener(settings: Settings) -> Opener:
+def opener(settings: Settings, find: Find = find_identities) -> Opener:
     """Open with the identities that users of age and SOPS have; SealingError where there is none."""
-    return opener_of(find_identities(settings))
+    return opener_of(find(settings))
 
 
 def opener_of(identities: Sequence[Identity]) -> Opener:

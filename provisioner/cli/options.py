@@ -84,6 +84,23 @@ def choice_options(command: Command) -> Command:
     return chosen
 
 
+class NewFile(click.ParamType[str]):
+    """A file to be written, whole or not at all, which standard output cannot be."""
+
+    name = "file"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse the sign for standard output: a file of that name is not what is meant."""
+        if value == "-":
+            self.fail(
+                "it takes the name of a file, and - is none: standard output has what the command says. "
+                "Name a file and `cat` it; a file that is really called - is ./-.",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Reports:
     """Where else a plan is shown, as it was typed."""
@@ -124,14 +141,16 @@ def report_files(command: Command) -> Command:
 
     chosen: Command = packed
     for option in (
-        click.option(
-            "--gitlab-report", "gitlab", metavar="FILE", help="Write GitLab's merge-request report."
-        ),
-        click.option("--html", metavar="FILE", help="Write the plan as a page of its own."),
-        click.option("--markdown", metavar="FILE", help="Write the plan as a comment for a pull request."),
+        _report("--gitlab-report", "gitlab", "Write GitLab's merge-request report."),
+        _report("--html", "html", "Write the plan as a page of its own."),
+        _report("--markdown", "markdown", "Write the plan as a comment for a pull request."),
     ):
         chosen = option(chosen)
     return chosen
+
+
+def _report(flag: str, name: str, text: str) -> Callable[[Command], Command]:
+    return click.option(flag, name, type=NewFile(), metavar="FILE", help=text)
 
 
 def _addresses(flag: str, name: str, text: str) -> Callable[[Command], Command]:

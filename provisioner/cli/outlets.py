@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
+from provisioner.cli.identities import Find
 from provisioner.custody import Opener
 from provisioner.delivery import DeclaredSink
 from provisioner.model import Secret
@@ -13,9 +14,9 @@ from provisioner.setting import Outlets
 from provisioner.settings import Settings, environment
 
 
-def outlets(settings: Settings) -> Outlets:
-    """What deliveries work through."""
-    return Outlets(_sinks(), _opener(settings))
+def outlets(settings: Settings, find: Find) -> Outlets:
+    """What deliveries work through; identities are found as `find` does, once one is needed."""
+    return Outlets(_sinks(), _opener(settings, find))
 
 
 def _sinks() -> Callable[[DeclaredSink], SecretSink]:
@@ -34,17 +35,12 @@ def _sinks() -> Callable[[DeclaredSink], SecretSink]:
     return sink
 
 
-def _opener(settings: Settings) -> Opener:
+def _opener(settings: Settings, find: Find) -> Opener:
     """Opens with the user's identities. Raises SealingError where there is none, once one is needed."""
-    found: list[Opener] = []
-    guard = Lock()  # a passphrase is asked for once
 
     def opened(sealed: str) -> Secret:
         from provisioner.cli.opening import opener
 
-        with guard:
-            if not found:
-                found.append(opener(settings))
-        return found[0](sealed)
+        return opener(settings, find)(sealed)
 
     return opened

@@ -11,6 +11,7 @@ import click
 
 from provisioner.cli.options import (
     Asked,
+    NewFile,
     Reports,
     choice_options,
     destroy_option,
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 @click.command()
 @manifest_options
 @click.option("--refresh/--no-refresh", default=True, help="Ask the API what exists (default), or do not.")
-@click.option("--out", metavar="FILE", help="Save the plan, to be reviewed and then applied as it is.")
+@click.option(
+    "--out",
+    type=NewFile(),
+    metavar="FILE",
+    help="Save the plan, to be reviewed and then applied as it is.",
+)
 @detailed_option
 @destroy_option
 @choice_options

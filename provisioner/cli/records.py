@@ -13,12 +13,20 @@ from provisioner.state import AppRecord, State
 def records_of(state: State, addresses: Sequence[str]) -> list[AppRecord]:
     """The records at addresses as typed, each once; all of them where none was typed.
 
-    Raises UsageError where the state lacks one.
+    Raises UsageError where the state lacks one, which says what to type where an earlier run did the rest.
     """
     wanted = list(dict.fromkeys(map(Address.parse, addresses))) or sorted(state.records)
-    for address in wanted:
-        if address not in state.records:
-            raise UsageError(f"{address} is not in the state", "", "`provisioner state list` shows what is.")
+    missing = [str(address) for address in wanted if address not in state.records]
+    if missing:
+        there = [str(address) for address in wanted if address in state.records]
+        raise UsageError(
+            f"{', '.join(missing)} {'are' if missing[1:] else 'is'} not in the state",
+            f"Nothing was done. Of those that you typed it has {', '.join(there)}." if there else "",
+            f"If an earlier run was cut off after the rest, type what is left: {' '.join(there)}\n"
+            "If a name is mistyped, look for it: provisioner state list"
+            if there
+            else "`provisioner state list` shows what is.",
+        )
     return [state.records[address] for address in wanted]
 
 

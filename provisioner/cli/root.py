@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from provisioner import __version__
-from provisioner.cli.dialect import translated, with_twins
+from provisioner.cli.dialect import as_typed, translated, with_twins
 from provisioner.cli.output import complain
 from provisioner.errors import EXIT_ERROR, EXIT_INTERRUPTED, ProvisionerError
 
@@ -99,6 +99,9 @@ def dispatch(arguments: Sequence[str]) -> int:
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         complain(error.format_message())
+        return EXIT_ERROR
+    except click.NoSuchOption as error:
+        complain(_usage(as_typed(error, arguments)))
         return EXIT_ERROR
     except click.ClickException as error:
         complain(_usage(error))

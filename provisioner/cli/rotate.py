@@ -12,6 +12,7 @@ import click
 from provisioner.cli.options import lock_option, manifest_options, no_color_option
 
 if TYPE_CHECKING:
+    from provisioner.cli.identities import Find
     from provisioner.cli.workspace import Workspace
 
 
@@ -35,15 +36,20 @@ def command(
     The API has no overlap: the present secret stops working at once, and whoever uses it is out until the new
     one is there. The first rotation that gets no answer stops the others; the next apply finishes it.
     """
+    from provisioner.cli.identities import found_once
     from provisioner.cli.workspace import open_workspace
 
-    return rotate(
-        open_workspace(files, variables, var_files), addresses, auto_approve, lock_timeout, no_color
-    )
+    workspace = open_workspace(files, variables, var_files)
+    return rotate(workspace, found_once(), addresses, auto_approve, lock_timeout, no_color)
 
 
 def rotate(
-    workspace: Workspace, addresses: Sequence[str], auto_approve: bool, lock_timeout: float, no_color: bool
+    workspace: Workspace,
+    find: Find,
+    addresses: Sequence[str],
+    auto_approve: bool,
+    lock_timeout: float,
+    no_color: bool,
 ) -> int:
     """An apply of nothing but the rotations of these addresses."""
     from provisioner.cli.apply import Job, apply_approved, apply_asked
@@ -61,7 +67,8 @@ def rotate(
             api,
             partial(build_rotation, wanted, workspace.desired),
             Consent(frozenset((ActionKind.ROTATE, address) for address in wanted)),
-            readers(workspace),
+            readers(workspace, find),
+            find,
             base_url(workspace),
             1,
             lock_timeout,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from provisioner.errors import StateError
+from provisioner.frozen import dataclass
 from provisioner.stores.git_command import NOT_RUN, Ended, Git, failure
 from provisioner.stores.reading import APPS, HEADER, JOURNAL
 
 _OURS = re.compile(rf"{HEADER}|{APPS}/[^/.][^/]*\.json|{re.escape(JOURNAL)}/[^/.][^/]*\.(?:op|sight)")
 _FILE = b"100644"
 _WHO = b"provisioner <provisioner@localhost>"
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-filter")
 _WAITS = (0.0, 1.0, 3.0)  # seconds before each try of a push that may or may not have come through
 _REFUSED = re.compile(r"!\t[^\t]*\t\[(?:remote )?rejected\] \((.*)\)")
 _PASSING = (
@@ -93,7 +94,7 @@ class Branch:
         local = f"refs/provisioner/{self.name}/{kind}"
         shallow = self.git.ask("rev-parse", "--is-shallow-repository").strip() == b"true"
         depth = ["--depth=1"] if shallow else []  # as the rest of it: all of its history is of no use then
-        fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-filter", *depth]
+        fetch = [*_FETCH, *depth]
         ended = NOT_RUN
         for wait in self.waits:  # two runs that fetch at once are in each other's way
             self.sleep(wait)
@@ -119,6 +120,7 @@ class Branch:
 
     def contents(self, commit: str) -> dict[str, bytes]:
         """The files of the state at a commit; other files in the branch are somebody else's."""
+        self._complete(commit)
         listed = self.git.ask("ls-tree", "-r", "-z", "--full-tree", commit)
         names = dict(_entry(line) for line in listed.split(b"\0") if line)
         ours = {path: found for path, found in names.items() if _OURS.fullmatch(path)}
@@ -131,6 +133,14 @@ class Branch:
                 )
         asked = b"".join(blob + b"\n" for _, blob in ours.values())
         return dict(zip(ours, _blobs(self.git.ask("cat-file", "--batch", content=asked)), strict=True))
+
+    def _complete(self, commit: str) -> None:
+        """In a partial clone, fetch what a commit lacks here at once. Left to itself, git would fetch one
+        file after the other; it still does where the host does not hand out files by their names."""
+        listed = self.git.attempt("rev-list", "--objects", "--no-walk", "--missing=print", commit).out
+        missing = [line[1:] + b"\n" for line in listed.split(b"\n") if line.startswith(b"?")]
+        if missing:
+            self.git.attempt(*_FETCH, "--stdin", self.remote, content=b"".join(missing))
 
     def made(
         self, before: Tips, changes: Mapping[str, bytes | None], message: str, note: bytes | None
@@ -170,7 +180,8 @@ class Branch:
                 "push", "--porcelain", "--atomic", "--no-verify", *leases, self.remote, *specs
             )
             if ended.status == 0 or self._came_through(before, after, ended):
-                self._keep(after)
+                if after.state and after.state != before.state:  # so that git does not throw it away
+                    self.git.attempt("update-ref", self.seen_ref, after.state)
                 return
         raise failure(f"The state could not be pushed to {self.remote}", ended, _LATER)
 
@@ -195,11 +206,6 @@ class Branch:
         if any(not reason.startswith(_PASSING) for reason in reasons):
             raise failure(f"{self.remote} does not take pushes to {self.name} and its lock", ended, _RIGHTS)
         return False
-
-    def _keep(self, after: Tips) -> None:
-        """So that git does not throw away what is built upon."""
-        if after.state:
-            self.git.attempt("update-ref", self.seen_ref, after.state)
 
 
 _LATER = "Run `provisioner plan` again: it shows what is recorded, and what is left open."

@@ -75,9 +75,13 @@ class GitStore:
 
     @contextlib.contextmanager
     def lock(self, operation: str, timeout: float = 0.0) -> Iterator[None]:
-        """Hold the state for `operation`, alone, waiting up to `timeout` seconds for it."""
+        """Hold the state for `operation`, alone, waiting up to `timeout` seconds for it.
+
+        The folder's lock and the branch's are waited for one after the other, in that time together.
+        """
+        until = time.monotonic() + timeout
         with self._copy.store.lock(operation, timeout):
-            self._take(operation, timeout)
+            self._take(operation, until)
             try:
                 self._receive()
             except BaseException:
@@ -169,8 +173,7 @@ class GitStore:
         if self._pusher is not None:
             self._pusher.note()
 
-    def _take(self, operation: str, timeout: float) -> None:
-        until = time.monotonic() + timeout
+    def _take(self, operation: str, until: float) -> None:
         while not self._taken(operation, waiting=time.monotonic() < until):
             time.sleep(_POLL)
 

@@ -9,11 +9,12 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from provisioner.errors import StateError
 from provisioner.files import shown
+from provisioner.frozen import dataclass
 from provisioner.text import escape
 
 SECONDS = 120.0  # for one command; a push to a host that hangs must not hold a lock for good
@@ -34,6 +35,9 @@ _ELSEWHERE = (
     "GIT_NAMESPACE",
     "GIT_PREFIX",
 )
+# What opens the API, sealed secrets and sinks, by how its names begin. GITHUB_TOKEN and GH_TOKEN are not of
+# it: with them people's credential helpers log in where the state is pushed to.
+_SECRETS = ("METEROID_", "PROVISIONER_", "SOPS_AGE_", "VAULT_", "BAO_")
 # No hook and no setting of the repository changes what is pushed; what is written is on the disk.
 _SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -90,11 +94,11 @@ class Git:
 
     def _run(self, command: Sequence[str], content: bytes) -> Ended:
         """In a session of its own: a Ctrl-C that lets nothing new start must not cut off a push."""
-        kept = {name: value for name, value in self.environment.items() if name not in _ELSEWHERE}
+        kept = passed_on(self.environment)
         try:
             process = subprocess.Popen(
                 command,
-                env=kept | _QUIET,
+                env={name: value for name, value in kept.items() if name not in _ELSEWHERE} | _QUIET,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -115,6 +119,11 @@ class Git:
                     return Ended(None, b"", f"it did not end within {self.seconds:.0f} s")
                 raise
         return Ended(process.returncode, out, _complaint(err.decode("utf-8", "replace")))
+
+
+def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What git gets of an environment, and with it its credential helpers: no secret that is ours."""
+    return {name: value for name, value in environment.items() if not name.startswith(_SECRETS)}
 
 
 def failure(summary: str, ended: Ended, hint: str = "") -> StateError:

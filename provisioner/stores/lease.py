@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
+from provisioner.frozen import dataclass
 from provisioner.text import escape
 
 _FAR = 1 << 53  # of seconds: no time that anybody means
