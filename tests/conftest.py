@@ -2,34 +2,94 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from provisioner.cli import run
+import provisioner as package
+from provisioner.cli import run, schema
 from provisioner.sandbox.application import Sandbox
 from provisioner.sandbox.server import running
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+_MEASURES = "COVERAGE_PROCESS_CONFIG"  # with it, a child measures itself, which costs as much as its start
 REQUIRE_TOOLS = "PROVISIONER_TEST_REQUIRE_TOOLS" in os.environ
 
 
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Without coverage, in all threads that start in here: what is measured takes twice as long."""
+    here, threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        yield
+    finally:
+        threading.settrace(threads)
+        sys.settrace(here)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """All of ours is imported while it is measured; what is collected then, mostly pytest's work, is not."""
+    for module in pkgutil.walk_packages(package.__path__, "provisioner."):
+        if module.name != "provisioner.__main__":
+            import_module(module.name)
+    with unmeasured():
+        result = yield
+    gc.freeze()  # thousands of tests, that need not be looked through again and again
+    return result
+
+
+def is_measured(item: pytest.Item) -> bool:
+    """Coverage is to come from examples that are written down: chance would make it another one each time."""
+    by_chance = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return not by_chance and item.get_closest_marker("unmeasured") is None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that is not measured is not with its fixtures either."""
+    if is_measured(item):
+        return (yield)
+    with unmeasured():
+        return (yield)
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clean_environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """No variable of the machine's reaches a test, and home is an empty folder."""
     for name in list(os.environ):
         if name not in _KEPT and not name.startswith(("PYTEST", "HYPOTHESIS")):
             monkeypatch.delenv(name)
+    if not is_measured(request.node):
+        monkeypatch.delenv(_MEASURES, raising=False)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schema_made_once() -> Iterator[None]:
+    """`init` writes the same schema of the manifest in hundreds of tests, and most of its time goes there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "manifest_schema", cache(schema.manifest_schema))
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +108,13 @@ Provisioner = Callable[..., Ran]
 def provisioner(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Provisioner:
-    """The command, run in this process and in the test's own folder; `answer` is its standard input."""
+    """The command, run in this process and in the test's own folder; `answer` is its standard input.
+
+    It waits for no disk: nothing here takes the power away. What is synced, and when, the torture tests see.
+    """
     monkeypatch.chdir(tmp_path)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda _: None)
 
     def invoke(*arguments: str, answer: str = "") -> Ran:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(answer.encode())))

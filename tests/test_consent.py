@@ -79,6 +79,7 @@ def test_without_consent_it_does_nothing_and_says_what_would_be_enough(
     assert f"--allow {kind}:" in ran.err
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("way", WAYS)
 def test_consent_to_another_class_is_none(provisioner, applied, way: str) -> None:
     manifest, command, kind = WAYS[way]
@@ -89,6 +90,7 @@ def test_consent_to_another_class_is_none(provisioner, applied, way: str) -> Non
     assert destructive(applied) == 0
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("way", WAYS)
 def test_the_words_of_the_refusal_are_the_consent_that_it_takes(provisioner, applied, way: str) -> None:
     manifest, command, _ = WAYS[way]
@@ -100,6 +102,7 @@ def test_the_words_of_the_refusal_are_the_consent_that_it_takes(provisioner, app
     assert destructive(applied) > 0
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("way", WAYS)
 def test_the_manifests_policy_is_consent(provisioner, applied, way: str) -> None:
     manifest, command, kind = WAYS[way]
@@ -108,6 +111,7 @@ def test_the_manifests_policy_is_consent(provisioner, applied, way: str) -> None
     assert destructive(applied) > 0
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("answer", ["", "y\n", "YES\n", "no\n"])
 def test_at_the_prompt_only_yes_is_consent(provisioner, applied, way: str, answer: str) -> None:
@@ -131,6 +135,7 @@ def test_what_was_rotated_elsewhere_is_left_alone_without_consent(provisioner, a
     assert provisioner("verify", "one").status == 0
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("way", [way for way in WAYS if WAYS[way][2] != "rotate"])
 def test_protection_is_stronger_than_every_consent(provisioner, applied, way: str) -> None:
     Path("apps.yaml").write_text(HEAD + ONE.replace("}", ", protect: true}") + TWO)

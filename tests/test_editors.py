@@ -172,11 +172,13 @@ def language_server() -> Iterator[Any]:
         server.end()
 
 
+@pytest.mark.unmeasured
 @every_manifest
 def test_the_language_server_finds_no_fault(provisioner, sandbox, language_server, made) -> None:
     assert language_server(made(provisioner, sandbox)).faults == []
 
 
+@pytest.mark.unmeasured
 def test_the_language_server_finds_what_is_wrong_and_completes_what_is_missing(
     provisioner, language_server
 ) -> None:

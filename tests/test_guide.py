@@ -14,6 +14,8 @@ import pytest
 from provisioner.cli.root import COMMANDS
 from provisioner.sandbox.server import running
 
+pytestmark = pytest.mark.unmeasured
+
 GUIDE = Path(__file__).parent.parent / "docs" / "guide.md"
 REWRITE = "REWRITE_CASES" in os.environ  # after a deliberate change of words; read the diff
 BIN = str(Path(sys.executable).parent)

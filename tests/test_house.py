@@ -22,6 +22,8 @@ from packaging.utils import canonicalize_name
 
 import provisioner
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LOCKS = sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))

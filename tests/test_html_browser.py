@@ -29,6 +29,8 @@ from provisioner.render.html import html
 from provisioner.render.html_style import DARK, LIGHT
 from provisioner.render.phrases import SYMBOLS
 
+pytestmark = pytest.mark.unmeasured
+
 CASES = Path(__file__).parent / "cases" / "plan"
 PICTURES = Path(__file__).parent.parent / "build" / "screenshots"  # for people to look at
 PATIENCE = 30.0  # seconds for one answer, on a machine that has other things to do

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from torture.life import Life
+
+pytestmark = pytest.mark.unmeasured
 
 
 def test_f13_a_record_is_not_forgotten_while_an_earlier_request_for_its_app_may_come_or_has_come() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unmeasured
+
 PACKAGE = Path(__file__).resolve().parent.parent / "provisioner"
 
 # A unit is a module, or a folder taken as one. Every unit but the leaves may import the leaves.

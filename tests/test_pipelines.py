@@ -24,6 +24,8 @@ import yaml
 
 from provisioner.sandbox.faults import Faults
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = "PROVISIONER_TEST_REQUIRE_TOOLS" in os.environ  # read before the environment is scrubbed
 SLOW = pytest.mark.slow  # whole stories of a forge: `make pipelines`; a short one of each is in `make test`

@@ -131,6 +131,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path]
 
 
+@pytest.mark.unmeasured
 def test_whatever_is_of_another_kind_or_not_foreseen_is_a_fault(provisioner, sandbox, planned) -> None:
     document = rich(provisioner, sandbox, planned)
     found = places(document)
@@ -171,6 +172,7 @@ def test_what_is_planned_is_each_app_as_it_is_to_be(provisioner, sandbox, planne
     assert "client_secret" not in two["values"]
 
 
+@pytest.mark.unmeasured
 def test_checkov_reads_a_plan_and_finds_what_a_policy_forbids(provisioner, sandbox, planned) -> None:
     if not CHECKOV.exists():
         without("checkov", "make counterparts")

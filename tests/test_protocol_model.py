@@ -10,6 +10,8 @@ import pytest
 
 from provisioner.phases import DURABLE, MOVES, START, Effect, Event, Kind, Move, Phase, move
 
+pytestmark = pytest.mark.unmeasured
+
 KILLS, AMBIGUOUS, SENDS = 3, 3, 2
 Table = Mapping[tuple[Phase, Event], Move]
 

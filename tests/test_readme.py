@@ -16,6 +16,8 @@ import yaml
 from provisioner.cli.root import COMMANDS
 from provisioner.sandbox.server import running
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)

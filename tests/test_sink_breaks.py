@@ -18,6 +18,8 @@ from torture.oracle import forms
 
 from provisioner.sandbox.application import Sandbox
 
+pytestmark = pytest.mark.unmeasured
+
 APPLY = ("apply", "--auto-approve", "--allow", "delete", "--allow", "recreate-all", "--max-deletes", "9")
 FLOWS = {"create": APPLY, "rotate": ("rotate", "one", "--auto-approve")}
 WRITES = {("vault", "rotate"): 1, ("kubernetes", "rotate"): 1}  # of a delivery, where they are not two

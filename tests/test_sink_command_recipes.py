@@ -30,6 +30,8 @@ from provisioner.manifest import Source, load
 from provisioner.model import Address, Secret
 from provisioner.sinks.command import CommandSink
 
+pytestmark = pytest.mark.unmeasured
+
 PAGE = (Path(__file__).parent.parent / "docs" / "sinks" / "command.md").read_text("utf-8")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORTAL = Address("portal")

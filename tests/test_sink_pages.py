@@ -21,6 +21,8 @@ from counterparts.places import Places
 from provisioner.sandbox.application import Sandbox
 from provisioner.sinks import _MODULES
 
+pytestmark = pytest.mark.unmeasured
+
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "sinks"
 Read = Callable[[Path, Places], dict[str, str]]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from torture import life
+
+pytestmark = pytest.mark.unmeasured
 
 
 def test_whatever_befalls_it_nothing_is_lost_doubled_or_stuck() -> None:

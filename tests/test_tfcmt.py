@@ -12,6 +12,8 @@ import yaml
 
 from provisioner.render.phrases import RESUMED
 
+pytestmark = pytest.mark.unmeasured
+
 CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
 
 # Of a whole text; the first line that passes or fails is the result.

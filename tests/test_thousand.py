@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from torture import thousand
+
+pytestmark = pytest.mark.unmeasured
 
 
 def test_f4_apps_that_are_created_under_fire_are_all_recorded_with_live_secrets_and_once() -> None:

@@ -17,6 +17,8 @@ from torture.report import Counts
 from torture.scenario import BY_NAME, DELIVERING, EVERY, MORE, SCENARIOS
 from torture.strace import Strike, calls
 
+pytestmark = pytest.mark.unmeasured
+
 SEED = 3
 EACH = 5  # points of each kind
 REVEALED_BY = {  # one point of the grid that shows the planted fault; `make torture` looks for one by itself

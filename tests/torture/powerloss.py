@@ -143,13 +143,18 @@ def album(bench: Bench, name: str, lies: Lies = honest, killed_at: int | None = 
 
 def exhaustive(bench: Bench, name: str, rng: Random, limit: int, lies: Lies = honest) -> Counts:
     """One power loss at every moment, and every way in which the disk may be found, or `limit` of them."""
-    return _visited(bench, name, album(bench, name, lies), rng, limit)
+    return sum(_visits(bench, name, album(bench, name, lies), rng, limit), Counts())
+
+
+def finds(bench: Bench, name: str, rng: Random, limit: int, lies: Lies) -> bool:
+    """Whether the same comes upon a failure; the first is enough."""
+    return any(counts.failures for counts in _visits(bench, name, album(bench, name, lies), rng, limit))
 
 
 def after_kill(bench: Bench, name: str, point: int, rng: Random, limit: int) -> Counts:
     """A kill at one moment, and a power loss at every moment of the run after it."""
     moments = album(bench, name, killed_at=point + 1)
-    return _visited(bench, name, moments, rng, limit, f", killed at point {point}")
+    return sum(_visits(bench, name, moments, rng, limit, f", killed at point {point}"), Counts())
 
 
 def after_kills(bench: Bench, name: str, rng: Random, limit: int) -> Iterator[Counts]:
@@ -158,18 +163,17 @@ def after_kills(bench: Bench, name: str, rng: Random, limit: int) -> Iterator[Co
         yield after_kill(bench, name, point, rng, limit)
 
 
-def _visited(
+def _visits(
     bench: Bench, name: str, moments: list[Moment], rng: Random, limit: int, before: str = ""
-) -> Counts:
-    seen, total = set(), Counts()
+) -> Iterator[Counts]:
+    seen = set()
     for number, moment in enumerate(moments):
         for tree in moment.photo.survivors(rng, limit):
             mark = (tree, moment.server.mark())
             if mark not in seen:
                 seen.add(mark)
                 found = _recovered(bench, dict(tree), moment, SCENARIOS[name])
-                total += _counted(found, f"{name}{before}, power loss at point {number}", 2 if before else 1)
-    return total
+                yield _counted(found, f"{name}{before}, power loss at point {number}", 2 if before else 1)
 
 
 def _recovered(bench: Bench, tree: Tree, moment: Moment, scenario: Scenario) -> list[str]:
