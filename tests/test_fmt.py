@@ -120,6 +120,18 @@ def test_a_block_that_looks_like_a_comment_is_left_alone() -> None:
     assert tree(formatted(Source("a.yaml", text))) == tree(text)
 
 
+@pytest.mark.parametrize("word", ["._", "-._", "2026-99-99", "1:99:._"])
+def test_a_word_that_looks_like_a_number_and_is_none_says_the_same_or_is_refused(word: str) -> None:
+    text = f"a: {word}\n".encode()
+    document, faults = read(Source("a.yaml", text))
+    assert document is not None
+    assert not faults
+    try:
+        assert tree(formatted(Source("a.yaml", text))) == document.root
+    except ManifestError as error:
+        assert "cannot be put in form" in str(error.faults)
+
+
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
 TREES = st.recursive(
     WORDS | st.booleans() | st.none() | st.integers(0, 99),

@@ -26,7 +26,7 @@ def formatted(source: Source) -> bytes:
     """
     before = _tree(source)
     text = _written(source.data.decode())
-    for candidate in (_tidied(text, source.data.decode()), text):
+    for candidate in () if text is None else (_tidied(text, source.data.decode()), text):
         if _tree(Source(source.name, candidate.encode())) == before:
             return candidate.encode()
     raise ManifestError([fault_at(Place(source.name, 1, 1), (), _CHANGED)])
@@ -39,8 +39,10 @@ def _tree(source: Source) -> Node:
     return document.root
 
 
-def _written(text: str) -> str:
+def _written(text: str) -> str | None:
+    """In form; None where ruamel takes a plain word for a number or a date, and then cannot read it: `._`."""
     from ruamel.yaml import YAML  # noqa: PLC0415  # 100 ms, and only `fmt` needs it
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415  # as above
 
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
@@ -48,7 +50,10 @@ def _written(text: str) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), _null)
     out = io.StringIO()
-    yaml.dump(yaml.load(text), out)
+    try:
+        yaml.dump(yaml.load(text), out)
+    except (YAMLError, ValueError, OverflowError):
+        return None
     return out.getvalue()
 
 
