@@ -142,22 +142,26 @@ def _retry() -> None:
 def _redirect() -> None:
     """As HTTP libraries do: a redirect is followed."""
     from provisioner.meteroid import wire
+    from provisioner.meteroid.library import httpcore
 
-    made, looked_at = wire._client, wire._keep_headers
+    connection = wire._connection
 
-    def following(*arguments: Any) -> Any:
-        client = made(*arguments)
-        client.follow_redirects = True
-        return client
+    class Following:
+        def __init__(self, *arguments: Any) -> None:
+            self.sender = connection(*arguments)
+            self.close = self.sender.close
 
-    def kept(response: Any) -> None:
-        location = response.headers.get("location")
-        looked_at(response)
-        if location:
-            response.headers["location"] = location
+        def handle_request(self, request: Any) -> Any:
+            response = self.sender.handle_request(request)
+            location = dict(response.headers).get(b"location")
+            if location is None:
+                return response
+            response.close()
+            there = request.url
+            request.url = httpcore.URL(scheme=there.scheme, host=there.host, port=there.port, target=location)
+            return self.sender.handle_request(request)
 
-    _put(wire, "_client", following)
-    _put(wire, "_keep_headers", kept)
+    _put(wire, "_connection", Following)
 
 
 def _ambiguous_closed() -> None:
