@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-_PARTS = ("click", "deepdiff", "httpx", "pydantic", "pyrage", "PyYAML")
+_PARTS = ("click", "deepdiff", "httpcore", "httpx", "pydantic", "pyrage", "PyYAML")
 
 
 def described(folder: Path, terraform: str | None) -> dict[str, str]:

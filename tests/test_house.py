@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -28,6 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LOCKS = sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))
 MODULE_LINES = 350
+
+NAMES = {
+    "nacl": "pynacl",
+    "ruamel": "ruamel-yaml",
+    "yaml": "pyyaml",
+}  # modules called otherwise than their packages
 
 # Written so that none of them finds itself in this file.
 PATH_OF_A_MACHINE = re.compile(r"/(?:work|root|farm)/")
@@ -245,3 +252,18 @@ def test_git_keeps_the_records_and_leaves_lock_and_journal(name: str, ignored: b
     subprocess.run([*git, "init", "--quiet"], env=plain_environment(), check=True, capture_output=True)
     done = subprocess.run([*git, "check-ignore", "--quiet", name], env=plain_environment(), check=False)
     assert done.returncode == (0 if ignored else 1)
+
+
+def test_every_library_that_is_imported_is_a_declared_dependency() -> None:
+    """One that comes along with another may be gone with its next version."""
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"]
+    stated = [*project["dependencies"], *extras["sandbox"], *extras["github"]]
+    declared = {canonicalize_name(Requirement(line).name) for line in stated}
+    sources = (path.read_text("utf-8") for path in (ROOT / "provisioner").rglob("*.py"))
+    imported = set(
+        chain.from_iterable(re.findall(r"(?m)^\s*(?:from|import) (\w+)[ .\n]", text) for text in sources)
+    )
+    imported -= {*sys.stdlib_module_names, "provisioner", "__future__"}
+    assert {"httpcore", "yaml"} <= imported
+    assert {NAMES.get(name, name) for name in imported} <= declared

@@ -22,7 +22,7 @@ def command(as_json: bool) -> None:
     import platform
     from importlib.metadata import version
 
-    parts = ("click", "deepdiff", "httpx", "pydantic", "pyrage", "PyYAML")
+    parts = ("click", "deepdiff", "httpcore", "httpx", "pydantic", "pyrage", "PyYAML")
     libraries = {name: version(name) for name in parts}
     say(
         json.dumps(

@@ -1,22 +1,22 @@
-"""httpcore, which httpx sends with, without what nobody uses here: that is half of its import."""
+"""httpcore, which httpx sends with, without event loops: nobody uses them here."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
-# Event loops, which it does without; None is how Python is told that they are not installed. And a list of
-# authorities that it would fall back on: with an empty module in its place, none but the system's can count.
-_UNUSED = {"anyio": None, "trio": None, "certifi": ModuleType("certifi")}
+_UNUSED = ("anyio", "trio")
 
 
 @contextmanager
-def lean() -> Iterator[None]:
-    """For the moment of an import; whoever else imports them afterwards gets them."""
-    missing = {name: module for name, module in _UNUSED.items() if name not in sys.modules}
-    sys.modules.update(missing)  # type: ignore[arg-type]  # None, as above
+def _lean() -> Iterator[None]:
+    """For the moment of an import; whoever else imports them afterwards gets them.
+
+    httpcore does without them; None in their place is how Python is told that they are not installed.
+    """
+    missing = [name for name in _UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]  # None, as above
     try:
         yield
     finally:
@@ -24,7 +24,7 @@ def lean() -> Iterator[None]:
             del sys.modules[name]
 
 
-with lean():
+with _lean():
     import httpcore
 
 __all__ = ["httpcore"]
