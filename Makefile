@@ -101,7 +101,7 @@ format: .venv/dev.stamp
 # are unless something forbids them; make lock LOCK_FLAGS=--upgrade takes the newest of everything.
 # What builds the package is locked too, because the editable install builds without isolation.
 LOCK_FLAGS =
-RESOLVE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+RESOLVE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --quiet
 BUILD = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 lock:
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make lock UV=path/to/uv" >&2; exit 1; }
