@@ -127,6 +127,14 @@ def read_input(path: Path, limit: int) -> bytes:
     return _read(path, limit, _READ)
 
 
+def what_is_in_the_way(path: Path) -> str | None:
+    """What a file must not take the place of: `a symbolic link`, as /dev/stdout, `a folder`, `a device`."""
+    with contextlib.suppress(OSError, ValueError):  # writing will say what is wrong with such a path
+        mode = path.lstat().st_mode
+        return None if stat.S_ISREG(mode) else kind(mode)
+    return None
+
+
 def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     """Make a file that must not exist yet, durably. The umask counts for everybody but its owner."""
     with reporting("make", path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[click.C
 
 
 def options() -> list[click.Option]:
-    context = click.Context(root)
+    context = click.Context(root, **root.context_settings)  # what click makes once for this process has -h
     return [
         option
         for command in commands(root, context)
@@ -149,6 +150,25 @@ def test_a_dash_in_the_place_of_a_file_is_refused_before_anything_is_done(
     assert [path.name for path in Path().iterdir()] == ["apps.yaml"]
     assert provisioner("plan", "--markdown", "./-", "--no-refresh").status == 0
     assert Path("-").exists()
+
+
+@pytest.mark.parametrize("typed", ["plan --out {}", "plan --html={}", "apply --auto-approve --markdown {}"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("link", "a symbolic link"), ("folder", "a folder"), ("pipe", "a FIFO")]
+)
+def test_what_is_no_file_is_not_replaced_by_one(
+    provisioner, sandbox, typed: str, name: str, kind: str
+) -> None:
+    # As root, a rename over /dev/stdout takes it away from the whole machine.
+    Path("apps.yaml").write_text(MANIFEST)
+    Path("link").symlink_to("/dev/stdout")
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    before = Path(name).lstat()
+    ran = provisioner(*typed.format(name).split())
+    assert (ran.status, ran.out, sandbox.calls["create"]) == (1, "", 0)
+    assert f'"{name}" is {kind}, and a file would take its place. Name a file.' in ran.err
+    assert Path(name).lstat() == before
 
 
 def test_no_variable_puts_a_report_into_a_file_called_dash(provisioner, sandbox, monkeypatch) -> None:

@@ -85,12 +85,16 @@ def choice_options(command: Command) -> Command:
 
 
 class NewFile(click.ParamType[str]):
-    """A file to be written, whole or not at all, which standard output cannot be."""
+    """A file to be written, whole or not at all, which standard output, a link or a device cannot be."""
 
     name = "file"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse the sign for standard output: a file of that name is not what is meant."""
+        """Refuse the sign for standard output, and whatever a file would be put in place of."""
+        from pathlib import Path  # only where a file is asked for
+
+        from provisioner.files import shown, what_is_in_the_way
+
         if value == "-":
             self.fail(
                 "it takes the name of a file, and - is none: standard output has what the command says. "
@@ -98,6 +102,9 @@ class NewFile(click.ParamType[str]):
                 param,
                 ctx,
             )
+        path = Path(str(value))
+        if found := what_is_in_the_way(path):
+            self.fail(f"{shown(path)} is {found}, and a file would take its place. Name a file.", param, ctx)
         return str(value)
 
 
