@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -21,7 +22,7 @@ def python(folder: Path, env: dict[str, str]) -> Run:
 
 def waiting(count: int, latency: int, parallelism: int) -> float:
     """The seconds that `count` requests wait, `parallelism` at a time, `latency` milliseconds each."""
-    return count * latency / 1000 / parallelism
+    return math.ceil(count / parallelism) * latency / 1000
 
 
 def transfer(url: str) -> Run:

@@ -47,17 +47,22 @@ class Series:
 
 
 def interleaved(
-    contenders: Sequence[Contender], most: int, budget: float, clock: Callable[[], float] = time.perf_counter
+    contenders: Sequence[Contender],
+    most: int,
+    budget: float,
+    least: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Mapping[str, Series]:
-    """At most `most` rounds, every other one backwards; one in any case.
+    """At most `most` rounds, every other one backwards.
 
-    None is begun that would end later than `budget` seconds from now if it took as long as the last one.
+    After `least`, none is begun that would end later than `budget` seconds from now if it took as long as the
+    last one.
     """
     runs: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
     until, last = clock() + budget, 0.0
     for number in range(most):
         began = clock()
-        if number and began + last > until:
+        if number >= least and began + last > until:
             break
         for contender in _turn(contenders, number):
             contender.prepare()

@@ -19,6 +19,8 @@ OURS = "provisioner"
 FLOOR = "python -c pass"
 TRANSFER, SYNCS = "the list's transfer", "a sync of each file"
 PARALLELISM = 10
+_LEAST, _LARGE = 3, 10_000  # rounds of each part in any case, unless there are more apps than that
+_LONGEST = 60.0  # seconds that an apply may wait for its requests
 START_UP, VALIDATE, FIRST_PLAN, APPLY = "start-up", "validate", "first plan", "apply"
 RECOVERY, OFFLINE_PLAN, EMPTY_PLAN = "recovery", "plan --no-refresh", "empty plan"
 
@@ -97,7 +99,8 @@ class _Size:
         with sandbox(fresh, 0) as url:
             yield self._part(FIRST_PLAN, [_ours(fresh, to_it(url), "plan"), *_theirs(theirs, "plan")])
         for latency in self.extent.latencies:
-            yield self._apply(fresh, latency, theirs)
+            if floors.waiting(self.size, latency, PARALLELISM) <= _LONGEST:
+                yield self._apply(fresh, latency, theirs)
         yield self._recovery(fresh)
         applied = places.applied(self.folder / "applied", self.size, port)
         contenders = [_ours(applied, {}, "plan", "--no-refresh"), *_theirs(theirs, "plan --no-refresh")]
@@ -116,7 +119,8 @@ class _Size:
         }
 
     def _part(self, name: str, contenders: Sequence[Contender], latency: int = 0, waiting: float = 0) -> Part:
-        series = interleaved(contenders, self.extent.rounds, self.extent.budget)
+        least = _LEAST if self.size <= _LARGE else 1
+        series = interleaved(contenders, self.extent.rounds, self.extent.budget, least)
         return Part(name, self.size, latency, series, waiting)
 
     def _apply(self, fresh: Path, latency: int, theirs: Mapping[str, Terraform]) -> Part:

@@ -97,10 +97,14 @@ def test_contenders_take_turns_and_every_other_round_runs_backwards() -> None:
     assert {name: len(of.runs) for name, of in found.items()} == {"a": 3, "b": 3}
 
 
-@pytest.mark.parametrize(("budget", "count"), [(0.0, 1), (39.0, 1), (40.0, 2), (61.0, 3)])
-def test_no_round_is_begun_that_would_end_after_the_budget(budget: float, count: int) -> None:
+@pytest.mark.parametrize(
+    ("budget", "least", "count"), [(0.0, 1, 1), (39.0, 1, 1), (40.0, 1, 2), (61.0, 1, 3), (0.0, 3, 3)]
+)
+def test_after_the_least_no_round_is_begun_that_would_end_after_the_budget(
+    budget: float, least: int, count: int
+) -> None:
     now = [0.0]
-    found = interleaved(contenders([], 10.0, now), 9, budget, lambda: now[0])
+    found = interleaved(contenders([], 10.0, now), 9, budget, least, lambda: now[0])
     assert len(found["a"].runs) == count
 
 
@@ -142,13 +146,25 @@ def test_a_table_has_the_columns_that_some_row_has_something_for() -> None:
         part(EMPTY_PLAN, 1000, ours=0.5, transfer=0.01, blocks=2.0),
         part(EMPTY_PLAN, 10_000, ours=1.5, transfer=0.1),
     ]
+    floors = (f"0.010 s, 50 {TIMES} (50 to 50)", f"0.100 s, 15 {TIMES} (15 to 15)")
     theirs = f"2.00 s (2.00 to 2.00), 30 MiB | 4.00 {TIMES} (4.00 to 4.00)"
     assert report.sized(parts) == [
         "| apps | latency | provisioner | peak | transfer | Terraform blocks | blocks ÷ ours | rounds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        f"| 1,000 | 0 ms | 0.500 s (0.500 to 0.500) | 30 MiB | 0.010 s | {theirs} | 2 |",
-        "| 10,000 | 0 ms | 1.50 s (1.50 to 1.50) | 30 MiB | 0.100 s | — | — | 2 |",
+        f"| 1,000 | 0 ms | 0.500 s (0.500 to 0.500) | 30 MiB | {floors[0]} | {theirs} | 2 |",
+        f"| 10,000 | 0 ms | 1.50 s (1.50 to 1.50) | 30 MiB | {floors[1]} | — | — | 2 |",
     ]
+
+
+def test_an_apply_is_held_against_what_its_requests_wait() -> None:
+    row = report.row(part(APPLY, 1000, 50, ours=6.0))
+    assert row["waiting"] == f"5.00 s, 1.20 {TIMES} (1.20 to 1.20)"
+    assert "waiting" not in report.row(part(APPLY, 1000, ours=6.0))
+
+
+@pytest.mark.parametrize(("count", "waits"), [(1, 0.05), (10, 0.05), (11, 0.1), (1000, 5.0)])
+def test_requests_wait_by_tens(count: int, waits: float) -> None:
+    assert floors.waiting(count, 50, 10) == pytest.approx(waits)
 
 
 def test_start_up_is_held_against_the_floor() -> None:

@@ -289,7 +289,7 @@ class _Nursery:
             status = int(self._heard())
             tracer.stderr.read()
         if "attached" not in attached:
-            raise RuntimeError(f"strace could not attach: {attached}")
+            raise RuntimeError(f"strace could not attach: {attached}; the command ended with {status}")
         return status
 
     def _say(self, line: str) -> None:
