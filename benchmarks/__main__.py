@@ -53,7 +53,12 @@ def main(arguments: Sequence[str]) -> int:
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='make bench BENCH="..."', description=__doc__)
     add = parser.add_argument
-    add("--sizes", type=_numbers, default=[1, 100, 1000, 10_000, 100_000], help="numbers of apps, as 1,100,1000")
+    add(
+        "--sizes",
+        type=_numbers,
+        default=[1, 100, 1000, 10_000, 100_000],
+        help="numbers of apps, as 1,100,1000",
+    )
     add("--latencies", type=_numbers, default=[0, 20, 50], help="of the sandbox in ms, as 0,20,50")
     add("--rounds", type=int, default=7, help="at most so many for each part")
     add("--budget", type=float, default=8.0, help="seconds after which a part begins no further round")

@@ -34,9 +34,7 @@ def ratio(values: Sequence[float], bases: Sequence[float]) -> Figure:
 
 def seconds(value: float) -> str:
     """A length of time for a table: `0.036 s`, `12.4 s`, `794 s`."""
-    if value < 1:
-        return f"{value:.3f} s"
-    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 100 else f"{value:,.0f} s"
+    return f"{value:.3f} s" if value < 1 else f"{_three_figures(value)} s"
 
 
 def spread(of: Figure) -> str:
@@ -49,6 +47,10 @@ def spread(of: Figure) -> str:
 
 def times(of: Figure) -> str:
     """A ratio, with its quartiles."""
-    shown = [f"{value:.2f}" if value < 10 else f"{value:.0f}" for value in (of.median, of.low, of.high)]
+    shown = [_three_figures(value) for value in (of.median, of.low, of.high)]
     spread_of_it = "" if of.count == 1 else f" ({shown[1]} to {shown[2]})"
     return f"{shown[0]} {TIMES}{spread_of_it}"
+
+
+def _three_figures(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"

@@ -75,7 +75,7 @@ def test_what_was_measured_once_has_no_spread() -> None:
     assert spread(figure([0.5])) == "0.500 s"
     assert spread(figure([0.5, 0.7])) == "0.600 s (0.500 to 0.700)"
     assert times(figure([2.0])) == f"2.00 {TIMES}"
-    assert times(figure([12.0, 14.0])) == f"13 {TIMES} (12 to 14)"
+    assert times(figure([12.0, 14.0])) == f"13.0 {TIMES} (12.0 to 14.0)"
 
 
 def contenders(done: list[str], took: float, now: list[float]) -> list[Contender]:
@@ -146,7 +146,7 @@ def test_a_table_has_the_columns_that_some_row_has_something_for() -> None:
         part(EMPTY_PLAN, 1000, ours=0.5, transfer=0.01, blocks=2.0),
         part(EMPTY_PLAN, 10_000, ours=1.5, transfer=0.1),
     ]
-    floors = (f"0.010 s, 50 {TIMES} (50 to 50)", f"0.100 s, 15 {TIMES} (15 to 15)")
+    floors = (f"0.010 s, 50.0 {TIMES} (50.0 to 50.0)", f"0.100 s, 15.0 {TIMES} (15.0 to 15.0)")
     theirs = f"2.00 s (2.00 to 2.00), 30 MiB | 4.00 {TIMES} (4.00 to 4.00)"
     assert report.sized(parts) == [
         "| apps | latency | provisioner | peak | transfer | Terraform blocks | blocks ÷ ours | rounds |",
