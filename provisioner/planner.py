@@ -34,9 +34,7 @@ def build(
     """The plan. Raises PlanError where names go round in a circle, or the API's list cannot be whole."""
     choices = choices or Choices()
     plan = _built(World(desired, prior, observed, rules), choices)
-    limit = desired.policy.max_deletes if choices.max_deletes is None else choices.max_deletes
-    brake = too_many(plan.actions, limit)
-    return replace(plan, conflicts=(*plan.conflicts, *brake))
+    return _braked(plan, desired.policy.max_deletes if choices.max_deletes is None else choices.max_deletes)
 
 
 def build_destruction(
@@ -46,10 +44,11 @@ def build_destruction(
     rules: Rules = DEFAULT_RULES,
     choices: Choices | None = None,
 ) -> Plan:
-    """The plan that destroys every recorded app which is not protected against it; no limit counts."""
+    """The plan that destroys every recorded app which is not protected; only a typed limit counts."""
     nothing = replace(desired, apps={}, imports={}, sinks={})
     world = World(nothing, prior, observed, rules, why_deleted=Reason.REQUESTED)
-    return _built(world, choices or Choices())
+    choices = choices or Choices()
+    return _braked(_built(world, choices), choices.max_deletes)
 
 
 def look_for_drift(desired: DesiredState, prior: State, observed: Observed) -> tuple[Drift, ...]:
@@ -64,6 +63,11 @@ def build_rotation(
     world = World(replace(desired, moved={}), prior, observed)
     actions = tuple(_rotation(address, world) for address in addresses)
     return Plan(actions, tuple(conflicts(actions, world)), tuple(notes(actions, world)))
+
+
+def _braked(plan: Plan, limit: int | None) -> Plan:
+    brake = () if limit is None else too_many(plan.actions, limit)
+    return replace(plan, conflicts=(*plan.conflicts, *brake))
 
 
 def _built(world: World, choices: Choices) -> Plan:

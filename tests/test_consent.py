@@ -159,6 +159,17 @@ def test_more_deletions_than_the_limit_stop_even_what_was_allowed(provisioner, a
     assert applied.calls["delete"] == 2
 
 
+def test_a_destruction_keeps_to_the_limit_that_was_typed_and_to_no_other(provisioner, applied) -> None:
+    Path("apps.yaml").write_text(Path("apps.yaml").read_text() + "policy: {max_deletes: 0}\n")
+    command = ("destroy", "--auto-approve", "--allow", "delete")
+    ran = provisioner(*command, "--max-deletes", "1")
+    assert ran.status == 1
+    assert "2 apps would be destroyed or replaced, and the limit is 1" in ran.err
+    assert destructive(applied) == 0
+    assert provisioner(*command).status == 0
+    assert applied.calls["delete"] == 2
+
+
 def test_an_import_and_a_move_and_a_forgotten_app_need_no_consent(provisioner, applied) -> None:
     made = applied.world.create("Three", ["https://three.example/cb"], None)
     Path("apps.yaml").write_text(

@@ -319,6 +319,14 @@ def test_what_the_manifest_imports_already_is_not_printed_again(provisioner, man
     assert (ran.status, ran.out) == (0, "")
 
 
+def test_the_file_that_it_is_printed_to_is_the_one_to_go_on_with(managed, sandbox) -> None:
+    make(sandbox, "Two")
+    command = f"{sys.executable} -m provisioner import --generate > imported.yaml"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert keys(Path("imported.yaml").read_text()) == ["two"]
+    assert ran.stderr.endswith("provisioner plan -f apps.yaml -f imported.yaml\n")
+
+
 def test_what_was_saved_before_is_not_to_be_overwritten(provisioner, managed, sandbox) -> None:
     make(sandbox, "Two")
     Path("imported.yaml").write_text(provisioner("import", "--generate").out)

@@ -397,6 +397,13 @@ def test_b16_a_value_from_the_environment_may_be_for_another_manifest_and_others
     assert [fault.remedy for fault in faults] == ['Did you mean "domain"?']
 
 
+def test_b16_a_file_of_variables_named_in_the_environment_is_refused_and_not_passed_over() -> None:
+    given: VariableValues = {"FILE": ("prod.yaml", "PROVISIONER_VAR_FILE")}
+    assert "--var-file on the command line only" in only("version: 1\napps: {}", given).remedy
+    declared = "version: 1\nvariables: {FILE: {}}\napps: {}"
+    assert load_text(declared, given).variables == {"FILE": "prod.yaml"}
+
+
 def test_b16_a_bad_default_is_refused_even_where_another_value_is_given() -> None:
     text = DOMAIN.replace("{domain: {}}", "{domain: {default: 'x${y'}}")
     assert only(text, {"domain": ("a.example", "--var")}).path == "variables.domain.default"

@@ -544,6 +544,7 @@ def test_another_plan_than_the_reviewed_one_is_refused_until_somebody_says_its_d
     assert sandbox.calls["create"] == 0
     assert "The plan is not the one that was reviewed." in refused.log
     assert refused.outputs["digest"] in digests(refused.summary)
+    assert refused.outputs["changes"] == "true"
     assert "state" not in "".join(repository.names())
     assert act("apply", digest="sha256:" + "0" * 64).status == 1
     assert act("apply", digest=refused.outputs["digest"]).status == 0

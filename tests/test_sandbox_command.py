@@ -123,7 +123,7 @@ def test_without_the_extra_the_command_names_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "provisioner.sandbox.server", None)
     error = failure()
     assert isinstance(error, UsageError)
-    assert error.hint == "pip install 'provisioner[sandbox]'"
+    assert error.hint == "pip install starlette uvicorn"
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])

@@ -635,7 +635,7 @@ def test_without_pynacl_it_is_said_how_to_get_it_before_anything_is_written(
 ) -> None:
     monkeypatch.setitem(sys.modules, "nacl.public", None)
     for call in (case.probe, case.deliver):
-        assert "pip install 'provisioner[github]'" in refused(call, "PyNaCl is not installed").hint
+        assert "pip install pynacl" in refused(call, "PyNaCl is not installed").hint
     assert {one.method for one in case.hub.seen} == {"GET"}
     case.remove()
 

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,26 @@ def test_a_change_goes_from_a_pull_request_to_an_apply_by_digest_and_drift_is_se
     assert "https://elsewhere.example/cb" in drifted.stdout
     team.sandbox.world.set(app.id, redirect_uris=("https://two.example/cb",))
     assert team.run(team.runner(), "plan", "--detailed-exitcode").returncode == 0
+
+
+def test_a_state_in_a_folder_is_taken_along_by_the_command_that_the_page_shows(team: Team) -> None:
+    page = Path(__file__).parent.parent / "docs" / "pipelines.md"
+    (command,) = re.findall(r"^git push origin .*commit-tree.*$", page.read_text("utf-8"), re.MULTILINE)
+    folder, two = team.runner(), {key: APPS[key] for key in ("one", "two")}
+    (folder / "apps.yaml").write_text(manifest(two).replace("git: {}", "path: state"))
+    assert team.run(folder, "apply", "--auto-approve").returncode == 0
+    team.git(folder, "add", "state")
+    team.git(folder, "commit", "--quiet", "--message=state")
+    who = {f"GIT_{role}_{what}": "dev" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    subprocess.run(
+        ["bash", "-ec", command], cwd=folder, env=os.environ | who, capture_output=True, check=True
+    )
+    (folder / "apps.yaml").write_text(manifest(two))
+    shutil.rmtree(folder / "state")
+    assert team.problems(folder, two) == []
+    (folder / "apps.yaml").write_text(manifest(APPS))
+    assert team.run(folder, "apply", "--auto-approve").returncode == 0
+    assert team.problems(folder, APPS) == []
 
 
 def test_of_two_runners_at_once_one_waits_and_finds_nothing_left_to_do(team: Team) -> None:

@@ -37,7 +37,7 @@ def command(
 ) -> int:
     """Destroy every app in the state, or those named with --target, after asking.
 
-    The same as `apply --destroy`. Protected apps are refused; no limit on their number counts. With
+    The same as `apply --destroy`. Protected apps are refused; the manifest's limit does not count. With
     --auto-approve it needs --allow delete. Apps that are not in the state are left alone.
     """
     manifest = (files, variables, var_files)

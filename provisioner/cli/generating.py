@@ -42,8 +42,9 @@ def generate(files: Sequence[str], variables: Sequence[str], var_files: Sequence
     apps = tuple(_unmanaged(listed, state, desired))
     if apps:
         text = manifest_text(apps, _taken(state, workspace), _declared(apps, state, desired))
-        say(_encodable(text, sys.stdout.encoding), end="")
+        # Before anything is printed: it may go to that very file, which is empty until then.
         target = _unused(present[0].parent) if present else Path(workspace.manifest.state.stated_in)
+        say(_encodable(text, sys.stdout.encoding), end="")
         complain(f"Printed {len(apps)} app{'s' * (len(apps) != 1)} to import. To go on, type:")
         complain(_next(files, target))
     elif listed:

@@ -40,7 +40,7 @@ def command(
 
     Its secret was shown to somebody else, so it is not held until a rotation makes a new one: at once with
     --rotate, else by `provisioner rotate ADDRESS`. Without --rotate nothing is changed at the API. It never
-    asks and needs no identity.
+    asks, and needs no identity where recipients are named.
 
     With --generate nothing is written: a manifest of all apps that are not in the state is printed, to be
     saved beside the present one, or as the first. The next apply imports them.

@@ -54,7 +54,7 @@ def command(  # one parameter an option
 ) -> int:
     """Show what apply would do. Writes nothing and takes no lock.
 
-    With --no-refresh it needs no token and no network, and says that drift was not looked for.
+    With --no-refresh it needs no token, asks no API, and says that drift was not looked for.
     """
     from provisioner.cli.output import say  # --help needs none of these
     from provisioner.cli.planning import choices_from, look, planner

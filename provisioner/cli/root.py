@@ -26,11 +26,11 @@ COMMANDS = {
     "rotate": ("rotate", "Give apps new secrets; the present ones stop working at once."),
     "verify": ("verify", "Prove that the stored secrets are the live ones."),
     "show": ("show", "Show the state."),
-    "state": ("state", "Look at single parts of the state."),
-    "secret": ("secret", "Open sealed secrets."),
+    "state": ("state", "Look at the state, and mend it by hand."),
+    "secret": ("secret", "List, open and deliver secrets, and seal them anew."),
     "guard": ("guard", "Refuse files that hold a secret in clear; for a commit's hook."),
     "sandbox": ("sandbox", "Run a local server that speaks the API, to try things out."),
-    "schema": ("schema", "Print the JSON Schema of the manifest."),
+    "schema": ("schema", "Print the JSON Schema of the manifest, or of a plan."),
     "completion": ("completion", "Print the completion script for a shell."),
     "version": ("version", "Print the version."),
 }
@@ -79,8 +79,8 @@ def root(chdir: str | None) -> None:
     client secret so that only its readers can open it.
 
     \b
-    Exit status: 0 done or nothing to do, 1 error, 2 changes (plan --detailed-exitcode only),
-    3 apply ended unfinished, 4 the state is locked, 130 interrupted.
+    Exit status: 0 done or nothing to do, 1 error, 2 changes or drift (only with --detailed-exitcode),
+    3 ended unfinished, 4 the state is locked, 130 interrupted.
     """
     if chdir is not None:
         from provisioner.files import work_in

@@ -78,6 +78,6 @@ def _server() -> Any:
     except ModuleNotFoundError:
         raise UsageError(
             "The sandbox's server is not installed",
-            "It needs starlette and uvicorn, which come as an extra of this package.",
-            "pip install 'provisioner[sandbox]'",
+            "It needs starlette and uvicorn: the extra `sandbox` of this package.",
+            "pip install starlette uvicorn",
         ) from None

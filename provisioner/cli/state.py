@@ -12,7 +12,7 @@ from provisioner.errors import UsageError
 
 @click.group()
 def command() -> None:
-    """Look at single parts of the state."""
+    """Look at the state, and mend it by hand."""
 
 
 @command.command("list")

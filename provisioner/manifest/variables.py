@@ -36,6 +36,11 @@ _FOREIGN = Problem(
     "Declare a variable under `variables`, or write $${ where ${ itself is meant.",
 )
 
+_NO_TWIN = Problem(
+    "This gives a value to a variable called FILE, and the manifest declares none.",
+    "A file of variables is named with --var-file on the command line only.",
+)
+
 # The value of each declared variable; `Refused` where it has none that can be used, which was said.
 Settled = Mapping[str, str | Refused]
 
@@ -88,6 +93,8 @@ def _given_faults(settled: Settled, given: VariableValues) -> list[Fault]:
         problem = _unusable(value) if name in settled else _undeclared(name, settled)
         # The environment may serve several manifests; who gives a variable by name means this one.
         passed_over = name not in settled and origin == f"{ENVIRONMENT_PREFIX}{name}"
+        if passed_over and name == "FILE":
+            problem, passed_over = _NO_TWIN, False
         if problem is not None and not passed_over:
             faults.append(fault_at(Place(origin, 0, 0), ("var", name), problem))
     return faults

@@ -197,7 +197,7 @@ def _sealed_box(key: object) -> SealedBox[PublicKey] | None:
         raise SinkError(
             "PyNaCl is not installed",
             "Secrets for GitHub are sealed with libsodium, which it brings.",
-            "Type: pip install 'provisioner[github]'",
+            "Type: pip install pynacl",
         ) from None
     try:
         box = SealedBox(PublicKey(b64decode(key if isinstance(key, str) else "", validate=True)))
