@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
-import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -35,10 +34,11 @@ from provisioner.plan import (
 )
 from provisioner.ports import StateStore
 from provisioner.recovery import Rules, http_date
-from provisioner.setting import End, OpenError, Ports, Setting
+from provisioner.setting import End, OpenError, Ports, Setting, Turn
 from provisioner.state import AppRecord, Header
+from provisioner.steady import steady
 
-__all__ = ["Approved", "Ports", "apply", "outdated", "settle", "steady"]
+__all__ = ["Approved", "Ports", "apply", "outdated", "settle"]
 
 _HALTED = "an earlier error stopped the run"
 _HOPELESS = (401, 403)  # the token was not accepted: no other request will be
@@ -70,34 +70,29 @@ class Approved:
         return None if date is None else date + timedelta(seconds=1 + steady() - self._looked)
 
 
-def steady() -> float:
-    """Seconds by a clock that never jumps and, on Linux, goes on while the machine sleeps."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(clock)
-
-
 def apply(
     approved: Approved, ports: Ports, parallelism: int, report: Report, stop: threading.Event
 ) -> ApplyResult:
     """Do what the plan says, under the state's lock. Never raises for what befalls a single app.
 
     `parallelism` is how many requests are under way at once; meanwhile answers to earlier ones are kept.
-    `stop` is set by whoever wants nothing new to start. While the organization is not known, the first app
-    is made alone: it tells, and in the wrong one there would be no more than one.
+    `stop` is set by whoever wants nothing new to start. Where no app tells whose the token is, one is made
+    alone until one was: in the wrong organization there would be no more than that.
     """
     ports.sealer.seal(Secret(b"trial"))  # what cannot be sealed must not be asked for
     probe((action.handover for action in approved.plan.changes), ports.outlets)
     run = _Run(approved, ports, report, stop, parallelism)
     actions = in_order(approved.plan.changes)
-    creates = [action for action in actions if action.kind is ActionKind.CREATE]
-    alone = creates[: 0 if approved.observed.apps else 1]
+    creates = deque(action for action in actions if action.kind is ActionKind.CREATE)
     serial = [action for action in actions if action.kind is not ActionKind.CREATE]
     serial.sort(key=lambda action: action.reason is not Reason.RECORDED_TWICE)  # before it can be two apps
-    results = [run.perform(action) for action in [*serial, *alone]]
+    results = [run.perform(action) for action in serial]
+    while creates and not run.told:
+        results.append(run.perform(creates.popleft()))
     # Two for each request: one waits for the API, one for the disk. One alone does one thing at a time.
     workers = 1 if parallelism == 1 else 2 * parallelism
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="apply") as pool:
-        results += pool.map(run.perform, creates[len(alone) :])
+        results += pool.map(run.perform, creates)
     return ApplyResult(tuple(results), interrupted=run.interrupted)
 
 
@@ -108,7 +103,7 @@ class _Run:
         self, approved: Approved, ports: Ports, report: Report, stop: threading.Event, parallelism: int
     ) -> None:
         self._header = approved.header
-        self._turns = threading.Semaphore(parallelism)  # from before the intent until the answer is here
+        self._places = threading.Semaphore(parallelism)
         self._ports = ports
         self._report = report
         self._stop = stop
@@ -117,6 +112,7 @@ class _Run:
         self._holding: set[Address] = set()  # whose name is not free
         self.interrupted = False
         observed = approved.observed
+        self.told = bool(observed.apps)  # whether the organization is the state's by the API's own word
         ids = frozenset(app.id for app in observed.apps)
         self._setting = Setting(
             lineage=self._header.lineage,
@@ -132,18 +128,24 @@ class _Run:
             ports.store.write_sight(self._setting.sight)
 
     def perform(self, action: Action) -> Result:
-        """One action, from its start to its result."""
-        with contextlib.ExitStack() as turn:
-            turn.enter_context(self._turns)
-            return self._performed(action, turn.close)
+        """One action, from its start to its result. What nobody reckoned with stops the others, too."""
+        turn = Turn(self._places)
+        try:
+            turn.take()
+            return self._performed(action, turn)
+        except BaseException:
+            self._halted = _HALTED
+            raise
+        finally:
+            turn.give()
 
-    def _performed(self, action: Action, answered: Callable[[], None]) -> Result:
+    def _performed(self, action: Action, turn: Turn) -> Result:
         reason = self._held_back(action)
         if reason:
             return self._ended(Result(action, Status.SKIPPED, reason))
         self._report(Started(action))
         try:
-            result = self._do(action, answered)
+            result = self._do(action, turn)
         except OpenError as error:
             self._halted = _HALTED
             result = Result(action, Status.OPEN, told(error), destroyed=error.destroyed)
@@ -170,7 +172,7 @@ class _Run:
         self._report(result)
         return result
 
-    def _do(self, action: Action, answered: Callable[[], None]) -> Result:
+    def _do(self, action: Action, turn: Turn) -> Result:
         if action.kind is ActionKind.FORGET:
             self._ports.store.delete_record(action.moved_from or action.address)
             return Result(action, Status.DONE)
@@ -182,7 +184,7 @@ class _Run:
             handed = self._hand_over(action.record, action.handover)
             if handed.problems:  # without the record nobody would know of the copies
                 return Result(action, Status.FAILED, "; ".join(handed.problems))
-        end = self._course(action, answered)
+        end = self._course(action, turn)
         if end.status in _HOPELESS and not end.done:
             self._halted = "the token is not accepted"
         if end.open and action.shown_as is ActionKind.ROTATE:
@@ -216,10 +218,10 @@ class _Run:
         if action.moved_from:
             self._ports.store.delete_record(action.moved_from)
 
-    def _course(self, action: Action, answered: Callable[[], None]) -> End:
+    def _course(self, action: Action, turn: Turn) -> End:
         entry, finding = action.open, action.finding
         if entry is not None and finding is not None:
-            end = self._begun(entry.operation, action, answered).resume(entry, finding)
+            end = self._begun(entry.operation, action, turn).resume(entry, finding)
             if action.reason is not Reason.UNSETTLED or not end.done:
                 return end
         kind = Kind.ROTATE if action.reason is Reason.UNSETTLED else _KINDS.get(action.kind)
@@ -235,12 +237,10 @@ class _Run:
         operation = Operation(
             operation_id, kind, action.address, self._setting.lineage, spec, app, self._setting.sight.run
         )
-        return self._begun(operation, action, answered).run()
+        return self._begun(operation, action, turn).run()
 
-    def _begun(self, operation: Operation, action: Action, answered: Callable[[], None]) -> Course:
-        return Course(
-            self._ports, self._setting, operation, action.record, protect=action.protect, answered=answered
-        )
+    def _begun(self, operation: Operation, action: Action, turn: Turn) -> Course:
+        return Course(self._ports, self._setting, operation, action.record, protect=action.protect, turn=turn)
 
     def _pin(self, organization_id: str) -> None:
         """The first app made tells the organization; every later one must be of the same."""
@@ -254,6 +254,7 @@ class _Run:
                 f"It was created in another organization: {organization_id}",
                 f"The state belongs to {self._header.organization_id}.",
             )
+        self.told = True
 
 
 def _message(end: End) -> str:

@@ -63,6 +63,15 @@ def only_in_sinks(record: AppRecord, targets: tuple[Target, ...]) -> AppRecord:
     return replace(record, secret=replace(secret, sealed=None, recipients=None))
 
 
+def held(record: AppRecord) -> AppRecord:
+    """The record without a secret that nobody has any more: not sealed, and in no sink."""
+    secret = record.secret
+    if secret is None or secret.sealed is not None:
+        return record
+    kept = any(receipt.operation == secret.operation for receipt in record.deliveries.values())
+    return record if kept else replace(record, secret=None)
+
+
 def left_behind(action: Action) -> Iterator[str]:
     """Where copies of a secret stay, because nothing says any more how to reach them."""
     if action.record is None:
@@ -108,9 +117,10 @@ def _withdrawn(action: Action, world: World) -> Iterator[Target]:
 
 
 def _irreplaceable(action: Action, world: World) -> bool:
-    """Whether the copies are all that there is of a secret which is to be somewhere else, too."""
+    """Whether the copies are all that there is of a secret which is to be somewhere else, too, or nowhere."""
     record = action.record
     if action.kind is ActionKind.DELETE or action.shown_as in _NEW_SECRET or record is None:
         return False
+    targets = world.wants.sinks.get(action.address, ())
     only_in_sinks = record.secret is not None and record.secret.sealed is None
-    return only_in_sinks and any(without_receipt(record, world.wants.sinks.get(action.address, ())))
+    return only_in_sinks and (not targets or any(without_receipt(record, targets)))

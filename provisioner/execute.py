@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import TypeVar
 
 from provisioner.envelope import Label, pack
 from provisioner.errors import ProvisionerError
@@ -13,12 +14,23 @@ from provisioner.model import App, AppSpec, Outcome, Reply, Secret
 from provisioner.operation import Answer, OpenOperation, Operation, Step
 from provisioner.phases import START, Effect, Event, Kind, Move, Phase, move
 from provisioner.ports import JournalEntry
-from provisioner.recovery import Finding, Scene, find
-from provisioner.reply import REPLY_LIMIT, UnusableError, created_from, glimpse, reply_limit, rotated_from
-from provisioner.setting import End, OpenError, Ports, Setting
+from provisioner.recovery import Finding, Scene, doubts, find
+from provisioner.reply import (
+    REPLY_LIMIT,
+    UnusableError,
+    created_from,
+    glimpse,
+    reply_limit,
+    rotated_from,
+    rotated_hint,
+)
+from provisioner.setting import End, OpenError, Ports, Setting, Turn
 from provisioner.state import AppRecord, SealedSecret
 
+T = TypeVar("T")
+
 _RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
+_SOON = timedelta(minutes=1)  # between an intent and its request; see `recovery._HELD_BACK`
 _SENDS = 3  # of one kind of request, for one operation in one run
 _GOOD_ENDS = (Event.WRITTEN, Event.REMOVED, Event.ALREADY, Event.UNWANTED, Event.KEPT)
 
@@ -48,17 +60,18 @@ class Course:
         record: AppRecord | None,
         *,
         protect: bool,
-        answered: Callable[[], None],
+        turn: Turn,
     ) -> None:
         self._ports = ports
         self._setting = setting
         self._operation = operation
         self._record = record
         self._protect = protect  # what a new record says
-        self._answered = answered  # called once the answer with the secret is here
+        self._turn = turn  # given back once an answer with a secret is here, and taken for each request
         self._entry: JournalEntry | None = None
         self._opened: OpenOperation | None = None
         self._durable = False
+        self._intended: datetime | None = None
         self._resumed = False
         self._unwanted = False
         self._finding: Finding | None = None
@@ -137,7 +150,9 @@ class Course:
 
     def _intent(self) -> None:
         """C1: durable before the request, the whole entry anew with room for one answer."""
+        self._turn.take()
         known = self._known
+        self._intended = self._setting.server_now()
         phase = known.step.phase
         inherited = bool(self._record and self._record.secret and self._record.secret.unsettled_until)
         again = phase in (Phase.ROTATING_AGAIN, Phase.CREATING_AGAIN)
@@ -152,19 +167,17 @@ class Course:
         self._durable = True
 
     def _send_create(self) -> Event:
-        if self._tired(Effect.SEND_CREATE):
-            return Event.TIRED
+        if event := self._not_to_be_sent(Effect.SEND_CREATE):
+            return event
         reply = self._sent(self._ports.api.create_app(self._spec()))
         if reply.outcome is Outcome.REFUSED and reply.status == 409:
             return Event.TAKEN
         return _EVENTS[reply.outcome]
 
     def _send_rotate(self) -> Event:
-        app_id = self._known.step.app_id
-        if app_id is None:
-            raise ProvisionerError(f"{self._operation.address} has no app whose secret could be rotated")
-        if self._tired(Effect.SEND_ROTATE):
-            return Event.TIRED
+        app_id = self._given(self._known.step.app_id, "app whose secret could be rotated")
+        if event := self._not_to_be_sent(Effect.SEND_ROTATE):
+            return event
         reply = self._sent(self._ports.api.rotate_secret(app_id))
         if reply.outcome is Outcome.REFUSED and reply.status == 404:
             self._known.message = "the app does not exist any more"
@@ -172,17 +185,25 @@ class Course:
         return _EVENTS[reply.outcome]
 
     def _send_delete(self) -> Event:
-        if self._tired(Effect.SEND_DELETE):
-            return Event.TIRED
+        if event := self._not_to_be_sent(Effect.SEND_DELETE):
+            return event
         reply = self._sent(self._ports.api.delete_app(self._old().id))
         gone = reply.outcome is Outcome.DONE or (reply.outcome is Outcome.REFUSED and reply.status == 404)
         self._known.destroyed = gone
         return Event.GONE if gone else _EVENTS[reply.outcome]
 
-    def _tired(self, effect: Effect) -> bool:
+    def _not_to_be_sent(self, effect: Effect) -> Event | None:
+        """Asked for too often, or so long after the intent that a recovery would not reckon with it."""
         sends = self._known.sends
         sends[effect] = sends.get(effect, 0) + 1
-        return sends[effect] > _SENDS
+        if sends[effect] > _SENDS:
+            return Event.TIRED
+        now = self._setting.server_now()
+        if now and self._intended and now - self._intended > _SOON:
+            took = (now - self._intended).total_seconds()
+            self._known.message = f"nothing was sent: it took {took:.0f} s to write down that it would be"
+            return Event.NOT_SENT
+        return None
 
     def _sent(self, reply: Reply) -> Reply:
         """Remember the answer; after an ambiguous one, also that nothing holds the request back any more."""
@@ -199,19 +220,17 @@ class Course:
 
     def _keep(self) -> None:
         """C4: the answer, sealed, is on the disk before anybody reads it."""
-        self._answered()
+        self._turn.give()
         known, reply = self._known, self._reply()
         created = known.step.phase is Phase.CREATED
         app_id, client_id, hint = glimpse(reply.body) if created else (known.step.app_id, None, None)
         label = Label(self._operation.id, "create" if created else "rotate", app_id)
         sealed = self._ports.sealer.seal(pack(label, reply.body))
         if not created:
-            hint = _hint(reply.body)
+            hint = rotated_hint(reply.body)
         answer = Answer(reply.status, reply.complete, sealed, app_id, client_id, hint)
         known.step = replace(known.step, answer=answer)
-        if self._entry is None:
-            raise ProvisionerError(f"{self._operation.address} has no journal entry to keep its answer in")
-        self._entry.step(known.step)
+        self._given(self._entry, "journal entry to keep its answer in").step(known.step)
 
     def _read(self) -> Event:
         """Only now is the answer parsed."""
@@ -235,7 +254,7 @@ class Course:
             finding = self._found()
         self._known.app = finding.app
         if finding.event is Event.UNSURE:
-            self._known.message = _doubts(finding)
+            self._known.message = doubts(finding)
         return finding.event
 
     def _found(self) -> Finding:
@@ -250,7 +269,7 @@ class Course:
         """The id decides, unless the approved plan says that nothing is to be destroyed, or not yet."""
         finding, self._finding = self._finding, None
         if finding is not None and finding.event in (Event.KEPT, Event.UNSURE):
-            self._known.message = _doubts(finding)
+            self._known.message = doubts(finding)
             return finding.event
         gone = self._ports.api.get_app(self._old().id) is None
         if not gone and finding is not None and finding.event is Event.GONE:
@@ -305,26 +324,22 @@ class Course:
         self._entry = self._opened = None
 
     def _reply(self) -> Reply:
-        if self._known.reply is None:
-            raise ProvisionerError(f"{self._operation.address} has no answer to keep")
-        return self._known.reply
+        return self._given(self._known.reply, "answer to keep")
 
     def _spec(self) -> AppSpec:
-        if self._operation.spec is None:
-            raise ProvisionerError(f"{self._operation.address} has nothing to be created from")
-        return self._operation.spec
+        return self._given(self._operation.spec, "settings to be created from")
 
     def _old(self) -> App:
-        if self._operation.app is None:
-            raise ProvisionerError(f"{self._operation.address} has no app to be destroyed")
-        return self._operation.app
+        return self._given(self._operation.app, "app to be destroyed")
 
     def _rotated(self) -> App:
         """The app whose secret was rotated, as it was listed or recorded."""
-        app = self._known.app or self._operation.app
-        if app is None:
-            raise ProvisionerError(f"{self._operation.address} has no app whose secret was rotated")
-        return app
+        return self._given(self._known.app or self._operation.app, "app whose secret was rotated")
+
+    def _given(self, value: T | None, what: str) -> T:
+        if value is None:
+            raise ProvisionerError(f"{self._operation.address} has no {what}")
+        return value
 
 
 _EVENTS: Mapping[Outcome, Event] = {
@@ -333,18 +348,3 @@ _EVENTS: Mapping[Outcome, Event] = {
     Outcome.DONE: Event.ANSWERED,
     Outcome.AMBIGUOUS: Event.AMBIGUOUS,
 }
-
-
-def _hint(body: Secret) -> str | None:
-    try:
-        return rotated_from(body)[0]
-    except UnusableError:
-        return None
-
-
-def _doubts(finding: Finding) -> str:
-    failed = [check.text for check in finding.evidence if not check.holds]
-    if finding.app is None or not finding.evidence:
-        return "an earlier request may still be on its way"
-    why = "; ".join(failed) if failed else "recovery.mode is ask"
-    return f"{finding.app.id} may be ours or somebody else's; what does not hold: {why}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from provisioner.custody import client_secret
-from provisioner.deliveries import only_in_sinks
+from provisioner.deliveries import held, only_in_sinks
 from provisioner.delivery import BY_KEY, Credentials, Handover, Receipt, Target
 from provisioner.errors import ProvisionerError
 from provisioner.frozen import dataclass
@@ -44,7 +44,7 @@ def hand_over(
 
     `secret` is at hand where it was made in this run; else it takes an identity. The record is written once.
     """
-    receipts, problems = {**record.deliveries}, list[str]()
+    receipts, problems, missed = {**record.deliveries}, list[str](), set[str]()
     # A program may go by the app's key or not: where it does not, what it takes away is put back after that.
     first = [target for target in handover.withdraw if target.sink.type in BY_KEY]
     left = _withdrawn(first, receipts, outlets)
@@ -54,12 +54,15 @@ def hand_over(
                 secret = client_secret(record, outlets.opener)
             receipts[target.sink.name] = _delivered(record, target, secret, outlets, clock)
         except ProvisionerError as error:
+            missed.add(target.sink.name)
             problems.append(f"not delivered to {target.sink.name}: {told(error)}")
-    left |= _withdrawn([target for target in handover.withdraw if target not in first], receipts, outlets)
+    # Where a sink could not be given the new copy, its old one may be in use: it goes once there is another.
+    rest = [target for target in handover.withdraw if target not in first and target.sink.name not in missed]
+    left |= _withdrawn(rest, receipts, outlets)
     # A copy that is still there keeps its receipt, which is the one that knows of it: both are tried again.
     receipts |= {name: record.deliveries[name] for name in left if name in record.deliveries}
     problems += [f"not removed from {name}: {why}" for name, why in left.items()]
-    after = replace(record, deliveries=receipts)
+    after = held(replace(record, deliveries=receipts))
     if handover.sink_only and not problems:
         after = only_in_sinks(after, handover.targets)
     if after != record:

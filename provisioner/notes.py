@@ -79,6 +79,12 @@ def _of_its_secret(action: Action, record: AppRecord, app: App, world: World) ->
     if record.secret is None:
         if action.kind in _STAYS:
             yield f"its secret is not held; `provisioner rotate {key}` gives it one"
+    elif stays and record.secret.sealed is None and not action.handover.targets:
+        names = ", ".join(sorted(record.deliveries))
+        yield (
+            f"only {names} has its secret, and is not among its sinks any more; the copy stays until "
+            f"`provisioner rotate {key}` makes one that the state holds"
+        )
     elif stays and record.secret.sealed is None and any(without_receipt(record, action.handover.targets)):
         names = ", ".join(target.sink.name for target in without_receipt(record, action.handover.targets))
         yield f"only other sinks have its secret, not {names}; `provisioner rotate {key}` makes one for all"

@@ -16,7 +16,9 @@ from provisioner.state import AppRecord
 from provisioner.text import quote
 
 _SLACK = timedelta(seconds=1)  # `Date` is whole seconds, `created_at` is not
-_HELD_BACK = timedelta(minutes=7)  # the longest that the client may hold a request (429) after its intent
+# The longest between an intent and its request: a minute until it is handed to the client, five in which the
+# client may hold it (429), and one in which a connection is made.
+_HELD_BACK = timedelta(minutes=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,15 @@ def _within(created_at: str, began: str | None, step: Step, scene: Scene) -> boo
     if start is None or latest is None or now is None:
         return False
     return start - _SLACK <= datetime.fromisoformat(created_at) <= min(now, latest) + _SLACK
+
+
+def doubts(finding: Finding) -> str:
+    """Why nothing is done about it, in words."""
+    failed = [check.text for check in finding.evidence if not check.holds]
+    if finding.app is None or not finding.evidence:
+        return "an earlier request may still be on its way"
+    why = "; ".join(failed) if failed else "recovery.mode is ask"
+    return f"{finding.app.id} may be ours or somebody else's; what does not hold: {why}"
 
 
 def _by_id(apps: Iterable[App], app_id: str | None) -> App | None:

@@ -164,3 +164,11 @@ def reply_limit(spec: AppSpec) -> int:
     """How many bytes an answer to a create may have: 64 KiB, or 4 times the request where that is more."""
     size = len(json.dumps([spec.name, spec.redirect_uris, spec.scopes]))
     return max(REPLY_LIMIT, 4 * size)
+
+
+def rotated_hint(body: Secret) -> str | None:
+    """The hint in the answer to a rotation; None where it cannot be read."""
+    try:
+        return rotated_from(body)[0]
+    except UnusableError:
+        return None

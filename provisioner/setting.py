@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import field
 from datetime import datetime
+from typing import Protocol
 
 from provisioner.custody import Opener
 from provisioner.delivery import DeclaredSink
@@ -15,6 +16,16 @@ from provisioner.operation import Sight
 from provisioner.ports import Clock, OAuthAppsApi, Sealer, SecretSink, StateStore
 from provisioner.recovery import Rules
 from provisioner.state import AppRecord
+
+
+class Places(Protocol):
+    """As many as may ask at once: a semaphore."""
+
+    def acquire(self) -> object:
+        """Wait for one."""
+
+    def release(self) -> object:
+        """Give one back."""
 
 
 def no_sinks(declared: DeclaredSink) -> SecretSink:
@@ -44,6 +55,26 @@ class Ports:
     sealer: Sealer
     clock: Clock
     outlets: Outlets = field(default_factory=Outlets)
+
+
+class Turn:
+    """A place among those that are asking: from before an intent until its answer is here."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._taken = False
+
+    def take(self) -> None:
+        """Wait for a place, unless this one has one."""
+        if not self._taken:
+            self._places.acquire()
+            self._taken = True
+
+    def give(self) -> None:
+        """Let another one ask. A second time does nothing."""
+        if self._taken:
+            self._taken = False
+            self._places.release()
 
 
 @dataclass(frozen=True, slots=True)

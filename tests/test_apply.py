@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -361,6 +362,26 @@ def test_the_first_app_pins_the_organization_and_is_made_alone() -> None:
     assert tape.calls.index("record") < [n for n, call in enumerate(tape.calls) if call == "POST"][1]
 
 
+def test_while_no_app_tells_whose_the_token_is_they_are_made_one_by_one() -> None:
+    tape = Tape([refused(400), created("two"), created("three")])
+    ports = Ports(tape, tape, tape, tape)
+    actions = (create(ONE), create(TWO), create(Address("three")))
+    approved = Approved(Plan(actions), PINNED, Observed((), date=DATE), Rules())
+    result = apply(approved, ports, 10, lambda _: None, threading.Event())
+    assert statuses(result) == {"one": Status.FAILED, "two": Status.DONE, "three": Status.DONE}
+    intents = [number for number, call in enumerate(tape.calls) if call == "intent"]
+    assert tape.calls.index("record") < intents[2]
+
+
+def test_where_the_state_knows_its_organization_the_first_app_of_another_is_the_last() -> None:
+    tape = Tape([created("one", organization="org_2"), created("two", organization="org_2")])
+    ports = Ports(tape, tape, tape, tape)
+    approved = Approved(Plan((create(ONE), create(TWO))), PINNED, Observed((), date=DATE), Rules())
+    result = apply(approved, ports, 10, lambda _: None, threading.Event())
+    assert statuses(result) == {"one": Status.OPEN, "two": Status.SKIPPED}
+    assert tape.calls.count("POST") == 1
+
+
 def test_an_app_made_in_another_organization_stops_the_run_and_is_not_recorded() -> None:
     tape = Tape([created("one", organization="org_2")])
     result = run(tape, create(ONE), create(TWO))
@@ -519,6 +540,78 @@ def test_no_more_requests_are_in_doubt_than_the_parallelism() -> None:
     actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(24)]
     assert set(statuses(run(tape, *actions, parallelism=3)).values()) == {Status.DONE}
     assert most == 3
+
+
+def test_a_request_after_an_unusable_answer_waits_for_its_turn_again() -> None:
+    guard, doubts, most = threading.Lock(), 0, 0
+    tape = Tape()
+    actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(12)]
+
+    def begins() -> None:
+        nonlocal doubts, most
+        with guard:
+            doubts += 1
+            most = max(most, doubts)
+
+    def intent(operation: Operation, step: Step, reply_bytes: int) -> Tape:
+        begins()
+        return tape
+
+    def ends(answer: Reply) -> Reply:
+        nonlocal doubts
+        time.sleep(0.005)
+        with guard:
+            doubts -= 1
+        return answer
+
+    def answer(spec: AppSpec) -> Reply:
+        made = dataclasses.replace(app(spec.name), redirect_uris=spec.redirect_uris)
+        tape.listed = (*tape.listed, made)
+        return ends(Reply(Outcome.DONE, 201, Secret(b"{}"), True))
+
+    tape.open_operation, tape.create_app = intent, answer
+    tape.rotate_secret = lambda _: ends(rotated())
+    assert set(statuses(run(tape, *actions, parallelism=2)).values()) == {Status.DONE}
+    assert most == 2
+
+
+def test_what_nobody_reckoned_with_stops_what_has_not_started() -> None:
+    asked = []
+    tape = Tape()
+
+    def answer(spec: AppSpec) -> Reply:
+        asked.append(spec.name)
+        raise RuntimeError("can't start new thread")
+
+    tape.create_app = answer
+    actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(50)]
+    with pytest.raises(RuntimeError, match="new thread"):
+        run(tape, *actions, parallelism=2)
+    assert len(asked) <= 4
+
+
+@pytest.mark.parametrize(("kind", "sends"), [(create, "POST"), (rotate, "ROTATE"), (delete, "DELETE")])
+def test_f12_what_took_too_long_to_be_written_down_is_not_sent(
+    kind: Callable[[], Action], sends: str
+) -> None:
+    """A request that left later than a recovery reckons with would not be known for ours."""
+    tape, now = Tape([created(), rotated(), DELETED]), 0.0
+
+    def intent(operation: Operation, step: Step, reply_bytes: int) -> Tape:
+        nonlocal now
+        now += 61
+        tape.calls.append("intent")
+        return tape
+
+    tape.open_operation = intent
+    ports = Ports(tape, tape, tape, tape)
+    approved = Approved(Plan((kind(),)), PINNED, Observed((app("elsewhere"),), date=DATE), Rules())
+    start = approved.server_now()
+    approved.server_now = lambda: start and start + timedelta(seconds=now)
+    (result,) = apply(approved, ports, 1, lambda _: None, threading.Event()).results
+    assert (result.status, sends in tape.calls) == (Status.FAILED, False)
+    assert "nothing was sent: it took 61 s" in result.message
+    assert tape.calls[-1] == "close"
 
 
 def test_answers_are_recorded_while_the_next_requests_are_under_way() -> None:

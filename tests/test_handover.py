@@ -16,7 +16,7 @@ from provisioner.cli.planning import pinned
 from provisioner.delivery import Credentials, DeclaredSink, Target
 from provisioner.desired import DesiredState, Lifecycle
 from provisioner.errors import SealingError, SinkError
-from provisioner.model import Address, AppSpec, Secret
+from provisioner.model import Address, AppSpec, Outcome, Reply, Secret
 from provisioner.plan import ActionKind, ApplyResult, Plan, Status
 from provisioner.planner import build, build_destruction
 from provisioner.recovery import Rules
@@ -112,7 +112,7 @@ class House:
             observed = observe(self.server, prior)
             plan = (build_destruction if destroy else build)(desired, prior, observed, rules)
             assert plan.conflicts == ()
-            approved = Approved(plan, pinned(prior, "http://127.0.0.1:1", observed), observed, rules)
+            approved = Approved(plan, pinned(prior, "http://127.0.0.1:1", observed, None), observed, rules)
             outlets = Outlets(self.places.sink, with_identity if self.identity else without_identity)
             ports = Ports(self.server, self.store, Sealer([keys()[0]]), Clock(), outlets)
             result = apply(approved, ports, 1, lambda _: None, threading.Event())
@@ -344,6 +344,47 @@ def test_the_only_copy_of_a_secret_stays_until_a_new_secret_is_where_it_should_b
     place = ("box", "uno.env") if moves else ("chest", "apps/one")
     assert house.places.held == {place: house.live()}
     assert app.client_secret.encode() != house.live()[1]
+
+
+def test_the_only_copy_of_a_secret_stays_where_its_app_is_to_have_no_sink_any_more(house: House) -> None:
+    house.apply(wanting(BOX, sink_only=True))
+    wants = wanting(declared={"box": BOX})
+    plan = house.plan(wants)
+    assert plan.changes == ()
+    assert "only box has its secret, and is not among its sinks any more" in plan_text(plan)
+    assert house.apply(wants).done
+    assert house.places.held == {("box", "one.env"): house.live()}
+    house.server.wait(timedelta(days=2))
+    assert house.apply(replace(wants, lifecycles={ONE: Lifecycle(rotate_after=timedelta(days=1))})).done
+    assert house.places.held == {}
+    secret = house.record().secret
+    assert secret is not None
+    assert secret.sealed is not None
+
+
+def test_a_destroyed_app_whose_only_copy_is_gone_is_recorded_as_without_a_secret(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The record of a secret that nobody has could not be read, and with it the whole state.
+    house.apply(wanting(BOX, sink_only=True))
+    monkeypatch.setattr(house.server, "delete_app", lambda _: Reply(Outcome.REFUSED, 403, Secret(b""), True))
+    assert not house.apply(wanting(BOX, sink_only=True), destroy=True).done
+    assert house.places.held == {}
+    assert house.record().secret is None
+    assert "its secret is not held" in plan_text(house.plan(wanting(BOX, sink_only=True)))
+    monkeypatch.undo()
+    assert house.apply(wanting(BOX, sink_only=True), destroy=True).done
+    assert house.store.read().records == {}
+
+
+def test_a_copy_that_is_in_use_stays_until_the_new_place_has_one(house: House) -> None:
+    house.apply(wanting(BOX))
+    moved = replace(wanting(BOX, address=Address("uno")), moved={ONE: Address("uno")})
+    assert house.apply(moved).results[0].problems  # no identity, so nothing to deliver
+    assert house.places.held == {("box", "one.env"): house.live()}
+    house.identity = True
+    assert house.apply(moved).done
+    assert house.places.held == {("box", "uno.env"): house.live()}
 
 
 def test_a_dead_secret_is_delivered_to_nobody(house: House) -> None:

@@ -213,6 +213,11 @@ def test_an_app_that_the_api_does_not_have_is_none() -> None:
     assert api_with(Server(Answer(404))).get_app("app_1") is None
 
 
+def test_an_app_is_not_gone_because_a_gateway_has_lost_its_route() -> None:
+    with pytest.raises(ApiError, match="Something other than the API answered"):
+        api_with(Server(Answer(404, "404 page not found"))).get_app("app_1")
+
+
 @pytest.mark.parametrize("app_id", ["", "app_", "app_1/../app_2", "app_1?x", "../x", "app_1\n", "app_é", "1"])
 @pytest.mark.parametrize("operation", ["get_app", "rotate_secret", "delete_app"])
 def test_b64_what_is_not_an_id_never_reaches_a_url(operation: str, app_id: str) -> None:

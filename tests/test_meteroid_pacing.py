@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from provisioner.meteroid.answer import Answer
 from provisioner.meteroid.classes import outcome_of, read_tries, write_tries
-from provisioner.meteroid.faults import FAULTS
+from provisioner.meteroid.faults import FAULTS, HELD_BACK
 from provisioner.meteroid.pacing import LONGEST_WAIT, PATIENCE, Pacer, retry_after
 from provisioner.meteroid.words import message_of
 from provisioner.model import Outcome, Secret
@@ -141,6 +141,45 @@ def test_a_hold_that_grows_while_one_waits_is_waited_out_as_well() -> None:
     shared._hold(5)
     assert shared.run(lambda: Answer(200), lambda _: 1)[1] == 1
     assert time.waits == [5, 10]
+
+
+def test_f19_what_is_held_back_for_longer_than_patience_is_never_sent() -> None:
+    time = Time()
+    shared = Pacer(time.clock, lambda seconds: time.wait(seconds) or shared._hold(60) or False, lambda: 0.0)
+    shared._hold(60)
+    answer, tries = shared.run(lambda: pytest.fail("it was sent"), lambda _: 1)
+    assert (answer, tries) == (Answer(fault=HELD_BACK), 0)
+    assert sum(time.waits) <= PATIENCE
+    assert outcome_of(answer, 201) is Outcome.NOT_SENT
+
+
+def test_f19_what_the_machine_slept_over_is_never_sent() -> None:
+    time = Time()
+    shared = Pacer(time.clock, lambda _: time.wait(8 * 3600), lambda: 0.0)
+    shared._hold(60)
+    answer, _ = shared.run(lambda: pytest.fail("it was sent"), lambda _: 1)
+    assert answer == Answer(fault=HELD_BACK)
+
+
+FOREIGN = {
+    "Go's router": b"404 page not found\n",
+    "a gateway": b'{"message":"no Route matched with those values"}',
+    "an ingress": b"default backend - 404",
+    "an object of another form": b'{"error": "not_found"}',
+    "another code": b'{"code": "BAD_REQUEST", "message": "no"}',
+    "a list": b"[]",
+    "a page": b"<html></html>",
+}
+OWN = {"no body": b"", "the API's form": b'{"code": "NOT_FOUND", "message": "There is none."}'}
+
+
+@pytest.mark.parametrize("body", [*FOREIGN.values(), *OWN.values()], ids=[*FOREIGN, *OWN])
+def test_a_404_says_that_an_app_is_gone_only_where_the_api_itself_wrote_it(body: bytes) -> None:
+    answer = Answer(404, {"content-length": str(len(body))}, Secret(body))
+    own = body in OWN.values()
+    assert outcome_of(answer, 204) is (Outcome.REFUSED if own else Outcome.AMBIGUOUS)
+    if not own:
+        assert "not" in message_of(answer, Secret(b"x")).partition("(")[2]
 
 
 def test_f42_a_stop_while_backing_off_brings_the_last_answer_back() -> None:

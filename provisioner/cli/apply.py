@@ -149,8 +149,8 @@ class Job:
 
     def look(self) -> tuple[State, Plan, Observed, float]:
         """The state, one list call, the plan, and when that began (seconds of a steady clock)."""
-        from provisioner.apply import steady
         from provisioner.cli.planning import look
+        from provisioner.steady import steady
 
         began = steady()
 
@@ -278,7 +278,8 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
     store = job.workspace.store
     sealer = Sealer(job.readers.recipients)
     ports = Ports(job.api, store, sealer, SystemClock(), outlets(job.workspace.settings, job.find))
-    approved = Approved(plan, pinned(prior, job.base_url, observed), observed, rules(job.workspace), began)
+    header = pinned(prior, job.base_url, observed, job.workspace.manifest.provider.organization_id)
+    approved = Approved(plan, header, observed, rules(job.workspace), began)
     telling = streaming() if job.reports.as_json else reporting(len(plan.changes), job.colour)
     with stopping(job.stop), telling as report:
         result = apply(approved, ports, job.parallelism, report, job.stop)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from provisioner.frozen import dataclass
 from provisioner.model import Secret
+from provisioner.reply import UnusableError, decode
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,6 +49,23 @@ class Answer:
     def is_page(self) -> bool:
         """Whether it is a web page: then a proxy or a wrong host wrote it, and the API did not."""
         return "html" in self.headers.get("content-type", "") or bool(_PAGE.match(self.body.reveal()))
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether something else than the API wrote it: a web page, or a 404 in no form of the API's.
+
+        Its own has no body (as published) or is a RestErrorResponse. Any other, as of a gateway that has lost
+        its route, says nothing about an app, and must not pass for "it is gone".
+        """
+        return self.is_page or (self.status == 404 and not self._says_not_found())
+
+    def _says_not_found(self) -> bool:
+        body = self.body.reveal()
+        try:
+            document = decode(body) if body.strip() else {"code": "NOT_FOUND"}
+        except UnusableError:
+            return False
+        return isinstance(document, dict) and document.get("code") == "NOT_FOUND"
 
     @property
     def date(self) -> str | None:

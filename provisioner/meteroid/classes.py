@@ -21,7 +21,7 @@ def outcome_of(answer: Answer, expected: int) -> Outcome:
         return Outcome.AMBIGUOUS
     if answer.status == expected:
         return Outcome.DONE
-    if answer.status == 404 and answer.is_page:
+    if answer.status == 404 and answer.is_foreign:
         return Outcome.AMBIGUOUS  # a proxy's "not found" must not pass for "the app is gone"
     return Outcome.REFUSED if answer.status in REFUSALS else Outcome.AMBIGUOUS
 

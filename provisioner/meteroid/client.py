@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -19,6 +18,7 @@ from provisioner.meteroid.wire import Wire
 from provisioner.meteroid.words import message_of, pair_error, read_error
 from provisioner.model import App, AppSpec, Introspection, Listing, Reply, Secret
 from provisioner.reply import REPLY_LIMIT, UnusableError, app_from, apps_in, decode, reply_limit
+from provisioner.steady import steady
 
 if TYPE_CHECKING:
     from provisioner.meteroid.answer import Answer
@@ -48,7 +48,7 @@ class MeteroidApi:
         timeout: float = 30.0,
         user_agent: str = f"provisioner/{__version__}",
         wait: Callable[[float], bool] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = steady,
         proxy: Proxy | None = None,
         connect: Callable[[], Sender] | None = None,
     ) -> None:
@@ -123,8 +123,8 @@ class MeteroidApi:
     def _get(self, path: str, limit: int, expected: set[int]) -> Answer:
         request = sent.Request("GET", path, sent.bearer(self._token), limit)
         answer, tries = self._exchange(request, read_tries)
-        # A page is a proxy's, even as a 404: no word of the API's on whether the app is there.
-        if answer.fault or answer.status not in expected or answer.is_page:
+        # What another wrote, even as a 404, is no word of the API's on whether the app is there.
+        if answer.fault or answer.status not in expected or answer.is_foreign:
             raise read_error(answer, self._where(request), tries, self._token)
         return answer
 

@@ -37,6 +37,9 @@ _LATER_HINT = "Run it again in a while."
 
 NO_CONNECTION = _unsent("no connection could be made", hint=_HOST_HINT)
 STOPPED = _unsent("the run was stopped before it was sent", again=False)
+HELD_BACK = _unsent(
+    "the server wanted no request for too long", again=False, hint="Run it again in a few minutes."
+)
 TOO_LARGE = _unclear("the answer is larger than is accepted", again=False, hint=_HOST_HINT)
 TOO_SLOW = _unclear("the answer took too long to come whole", hint=_LATER_HINT)
 ENCODED = _unclear(

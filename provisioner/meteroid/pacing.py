@@ -9,7 +9,7 @@ from random import SystemRandom
 from typing import Final
 
 from provisioner.meteroid.answer import Answer, moment
-from provisioner.meteroid.faults import STOPPED
+from provisioner.meteroid.faults import HELD_BACK, STOPPED, Fault
 
 LONGEST_WAIT: Final = 60.0
 PATIENCE: Final = 300.0  # seconds over which one request is tried again
@@ -51,19 +51,20 @@ class Pacer:
 
     def run(self, send: Callable[[], Answer], tries_for: Callable[[Answer], int]) -> tuple[Answer, int]:
         """The last answer and how often it was tried; `tries_for` says how many tries an answer is worth."""
-        started = self._clock()
-        answer, tries = Answer(fault=STOPPED), 0
-        while self._let_through():
+        until = self._clock() + PATIENCE
+        answer: Answer | None = None
+        tries = 0
+        while (fault := self._kept_back(until)) is None:
             answer, tries = send(), tries + 1
             delay = self._delay(answer, tries)
             holding = answer.status in _HOLDING
             if holding:
                 self._hold(delay)
-            if tries >= tries_for(answer) or self._clock() + delay > started + PATIENCE:
+            if tries >= tries_for(answer) or self._clock() + delay > until:
                 break
             if not holding and self._wait(delay):
                 break
-        return answer, tries
+        return answer or Answer(fault=fault), tries
 
     def _delay(self, answer: Answer, tries: int) -> float:
         """What the server asks for, else exponential with full jitter; never more than LONGEST_WAIT."""
@@ -76,8 +77,13 @@ class Pacer:
         with self._lock:
             self._held_until = max(self._held_until, self._clock() + delay)
 
-    def _let_through(self) -> bool:
+    def _kept_back(self, until: float) -> Fault | None:
+        """Wait for as long as the server wants no requests; why this one is not to be sent, if it is not."""
         while (left := self._held_until - self._clock()) > 0:
+            if self._clock() + left > until:
+                return HELD_BACK
             if self._wait(left + self._random() * _SPREAD):
-                return False
-        return True
+                return STOPPED
+            if self._clock() > until:  # the machine slept
+                return HELD_BACK
+        return None

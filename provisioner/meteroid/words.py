@@ -45,6 +45,8 @@ def message_of(answer: Answer, hidden: Secret) -> str:
         text += f" to {_target(answer)}; nothing was sent there"
     elif answer.is_page:
         text += " (a web page, not the API's answer)"
+    elif answer.is_foreign:
+        text += " (not in the form of the API's answers)"
     elif answer.status >= 400 and (said := _said(answer, hidden)):
         text += f" ({said})"
     if not answer.complete:
@@ -73,7 +75,7 @@ def pair_error(answer: Answer, where: str, tries: int, hidden: Secret) -> ApiErr
 def _advice(answer: Answer) -> tuple[str, str]:
     if _is_redirect(answer):
         return _REDIRECT
-    if answer.is_page:
+    if answer.is_foreign:
         return _PAGE
     status = answer.status or 0
     return _ERRORS.get(status) or (_BROKEN if status >= 500 else _OTHER)

@@ -34,7 +34,10 @@ _FORM: Final = Problem(
 )
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and takes no time to make
 # ImportError: a proxy of SOCKS without what httpx needs for it; ValueError: one of no known form.
-_RAISED: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, ImportError)
+_RAISED: Final = (
+    *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError),
+    *(OSError, ValueError, ImportError, RuntimeError),  # the last one where no thread can be started
+)
 _OURS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -97,8 +100,8 @@ class Server:
         result: Future[Answer] = Future()
         work = partial(self._answer, method, path, {**_OURS, **typed, **headers}, content)
         # httpx bounds each step, but neither their sum nor the lookup of a name; a thread can be left behind.
-        Thread(target=_settle, args=(result, work), daemon=True).start()
         try:
+            Thread(target=_settle, args=(result, work), daemon=True).start()
             answer = result.result(self.timeout)
         except _RAISED as error:
             what, sent = _fault(error)
@@ -208,6 +211,7 @@ _FAULTS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (socket.gaierror, "the name of the host cannot be resolved", False),
     (ssl.SSLCertVerificationError, "the certificate of the host is not trusted", False),
     (ssl.SSLError, "no TLS connection could be made", False),
+    (RuntimeError, "no thread could be started for it", False),
     (ConnectionRefusedError, "the host refuses connections on that port", False),
     (httpx.ConnectTimeout, "no connection was made in time", False),
     (httpx.ConnectError, "no connection could be made", False),

@@ -188,11 +188,11 @@ def _entered(parent: int, name: str, path: Path, *, make: bool) -> int | None:
         found = _status(parent, name)
     if found is None and not make:
         return None
-    if found is None:
+    if found is not None and not stat.S_ISDIR(found.st_mode):
+        _refuse_kind(found, path, "a folder")
+    if make:  # also one that is there: whoever made it may have been killed before it was durable
         with refused("make the folder", path):
             make_folder_in(parent, name)
-    elif not stat.S_ISDIR(found.st_mode):
-        _refuse_kind(found, path, "a folder")
     with refused("open the folder", path):
         return os.open(name, _FOLDER, dir_fd=parent)
 

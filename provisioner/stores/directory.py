@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ class DirectoryStore:
         self._header = folder / HEADER
         self._files = files or Files()
         self._made: set[Path] = set()
+        self._making = threading.Lock()
 
     def read(self) -> State:
         """The whole state. What is damaged, half-written or foreign is an error.
@@ -131,9 +133,10 @@ class DirectoryStore:
 
     def _make(self, folder: Path) -> None:
         """Once under a lock: every app needs both folders."""
-        if folder not in self._made:
-            self._files.folder(folder)
-            self._made.add(folder)
+        with self._making:  # who finds it there must find it durable
+            if folder not in self._made:
+                self._files.folder(folder)
+                self._made.add(folder)
 
     def _path(self, address: Address) -> Path:
         return self._apps / f"{address.key}.json"

@@ -203,10 +203,11 @@ class Bench:
 
     def _template(self, scenario: Scenario) -> _Template:
         """Each beginning is made once."""
-        sinks = scenario.sinks if scenario.delivered else ()
-        key = str((scenario.before, sinks))
+        sinks, only = (scenario.sinks, scenario.sink_only) if scenario.delivered else ((), False)
+        key = str((scenario.before, sinks, only))
         if key not in self._templates:
-            self._templates[key] = self._prepare(Scenario("beginning", {}, scenario.before, sinks=sinks))
+            beginning = Scenario("beginning", {}, scenario.before, sinks=sinks, sink_only=only)
+            self._templates[key] = self._prepare(beginning)
         return self._templates[key]
 
     def _prepare(self, scenario: Scenario) -> _Template:

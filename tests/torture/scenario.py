@@ -198,6 +198,10 @@ def _delivering(name: str, sinks: tuple[str, ...]) -> Iterator[Scenario]:
     yield Scenario(f"create and deliver to {name}", {}, ONE, ("create",), sinks=sinks, alike="create")
     yield Scenario(f"rotate and deliver to {name}", ONE, ONE, ("rotate",), _ROTATE, **there, alike="rotate")
     yield Scenario(f"withdraw from {name}", TWO, {"two": CB}, ("delete",), **there, alike="delete")
+    yield Scenario(
+        f"withdraw the only copy from {name}",
+        TWO, {"two": CB}, ("delete",), **there, sink_only=True, alike="delete",
+    )  # fmt: skip
     yield Scenario(f"keep only in {name}", {}, ONE, ("create",), sinks=sinks, sink_only=True, alike="create")
     yield Scenario(f"move within {name}", ONE, {"first": RENAMED}, moved=MOVED, **there, alike="move")
 
