@@ -49,6 +49,10 @@ class SealingError(ProvisionerError):
     """Something could not be sealed or opened."""
 
 
+class NotOpenedError(SealingError):
+    """What is sealed was sealed to others, or is damaged: none of the identities opens it."""
+
+
 class FileError(ProvisionerError):
     """A file could not be read or written."""
 

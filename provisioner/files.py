@@ -12,6 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from provisioner.errors import FileError
+from provisioner.owners import keep_to_owner
 from provisioner.syncs import Turns
 from provisioner.text import quote
 
@@ -68,7 +69,7 @@ class Files:
                 folder.chmod(FOLDER_MODE)  # the umask may have left less, and then nothing could be put in it
                 self.sync_folder(folder.parent)
             if stat.S_IMODE(path.stat().st_mode) != FOLDER_MODE:
-                path.chmod(FOLDER_MODE)
+                keep_to_owner(path, FOLDER_MODE)
 
     def read(self, path: Path, limit: int) -> bytes:
         """A file of ours: regular, no symbolic link, at most `limit` bytes."""
@@ -122,9 +123,12 @@ def _sync_folder(path: Path) -> None:
         os.fsync(fd)
 
 
-def read_input(path: Path, limit: int) -> bytes:
-    """A file that a user named: regular (a link to one will do), at most `limit` bytes."""
-    return _read(path, limit, _READ)
+def read_input(path: Path, limit: int, instead: str = "") -> bytes:
+    """A file that a user named: regular (a link to one will do), at most `limit` bytes.
+
+    `instead` is the way out where it is something else, as a FIFO.
+    """
+    return _read(path, limit, _READ, instead)
 
 
 def what_is_in_the_way(path: Path) -> str | None:
@@ -287,7 +291,7 @@ def _explained(error: OSError) -> str:
     return f"{reason}."
 
 
-def _read(path: Path, limit: int, flags: int) -> bytes:
+def _read(path: Path, limit: int, flags: int, instead: str = "") -> bytes:
     with reporting("read", path):
         fd = os.open(path, flags)
         with _closing(fd):
@@ -295,7 +299,7 @@ def _read(path: Path, limit: int, flags: int) -> bytes:
             data = _up_to(fd, limit + 1) if stat.S_ISREG(found.st_mode) else b""
     if not stat.S_ISREG(found.st_mode) or (data and not found.st_size):
         raise FileError(
-            f"Could not read {shown(path)}", f"It is {kind(found.st_mode)}, not a file on a disk."
+            f"Could not read {shown(path)}", f"It is {kind(found.st_mode)}, not a file on a disk.", instead
         )
     if len(data) > limit:
         raise FileError(f"Could not read {shown(path)}", f"It is larger than {limit:,} bytes.")

@@ -38,6 +38,9 @@ class JournalEntry(Protocol):
 class StateStore(Protocol):
     """Where the state lives. Each call is durable when it returns; each error names what failed."""
 
+    def where(self, path: str = "") -> str:
+        """What the state, or the file at `path` in it, is called in messages."""
+
     def read(self) -> State: ...
     def lock(self, operation: str, timeout: float = 0.0) -> AbstractContextManager[None]: ...
     def write_header(self, header: Header) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from provisioner.custody import Opener, client_secret, naming
+from provisioner.custody import Opener, client_secret, naming, unsealed
 from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.ports import Sealer, StateStore
@@ -24,19 +24,19 @@ class Opened:
 def open_all(records: Iterable[AppRecord], opener: Opener) -> list[Opened]:
     """Those that have a sealed secret. Raises SealingError, which says whose, where one cannot be opened."""
     return [
-        Opened(record, record.secret, _content(record, record.secret.sealed, opener))
+        Opened(record, record.secret, _content(record, record.secret, record.secret.sealed, opener))
         for record in records
         if record.secret is not None and record.secret.sealed is not None
     ]
 
 
-def _content(record: AppRecord, sealed: str, opener: Opener) -> Secret:
+def _content(record: AppRecord, secret: SealedSecret, sealed: str, opener: Opener) -> Secret:
     """What is sealed, once it was held against its record.
 
     Anybody can put what is sealed to somebody else into a record: without the check this would open what is
     none of this tool's, and hand it to all the readers.
     """
-    content = naming(record.address, opener)(sealed)
+    content = unsealed(secret, sealed, naming(record.address, opener))
     client_secret(record, lambda _: content)
     return content
 

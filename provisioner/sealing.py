@@ -5,12 +5,12 @@ from __future__ import annotations
 import binascii
 import contextlib
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyrage
 
-from provisioner.errors import Problem, SealingError
+from provisioner.errors import NotOpenedError, Problem, SealingError
 from provisioner.frozen import dataclass
 from provisioner.model import Secret
 from provisioner.text import quote
@@ -22,6 +22,9 @@ _OPENSSH_BODY = "b3BlbnNzaC1rZXkt"  # how base64 spells "openssh-key-", when its
 _ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
 _AGE_FILES = (b"age-encryption.org/", _ARMOR)
 _PASSPHRASE = b"age-encryption.org/v1\n-> scrypt "  # the first line of armor holds 48 bytes, these are 32
+_PLUGIN = b"AGE-PLUGIN-"
+_SOME_FILE = "the identity file"
+_SHOWN = 10
 _IDENTITY_HINT = "Make one with `provisioner init` or age-keygen, or copy yours again, whole."
 _UNSUPPORTED = {
     "ecdsa-": "an ECDSA key (ecdsa-sha2-…)",
@@ -104,10 +107,14 @@ class Sealer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """A private key; `public` is its other half, None for an SSH key, which does not tell."""
+    """A private key; `public` is its other half, None for an SSH key, which does not tell.
+
+    `place` says for messages where it was found: a file's quoted path, or a variable's name.
+    """
 
     key: Any
     public: str | None
+    place: str = _SOME_FILE
 
 
 def generate_identity() -> tuple[Secret, str]:
@@ -141,53 +148,88 @@ def unlock(content: Secret, passphrase: Secret) -> Secret:
     )
 
 
-def identities_from(content: Secret) -> tuple[Identity, ...]:
-    """The keys of an identity file: age's (lines, # comments) or one SSH private key."""
+def plugin_lines(content: Secret) -> tuple[int, ...]:
+    """The numbers of the lines of an identity file that are for age's plugins."""
+    lines = enumerate(content.reveal().splitlines(), 1)
+    return tuple(number for number, line in lines if line.strip().upper().startswith(_PLUGIN))
+
+
+def is_for_plugins(content: Secret) -> bool:
+    """Whether an identity file has lines for age's plugins, and no others but comments."""
+    lines = [line.strip() for line in content.reveal().splitlines()]
+    filled = [line for line in lines if line and not line.startswith(b"#")]
+    return bool(filled) and len(filled) == len(plugin_lines(content))
+
+
+def identities_from(content: Secret, place: str = _SOME_FILE) -> tuple[Identity, ...]:
+    """The keys of an identity file: age's (lines, # comments) or one SSH private key.
+
+    Lines for plugins are passed over. `place` is what messages call the file; it is escaped.
+    """
     data = content.reveal()
     if b"PRIVATE KEY-----" in data:
-        return (Identity(_ssh_identity(data), None),)
+        return (Identity(_ssh_identity(data, place), None, place),)
     if data.startswith(_AGE_FILES):
         raise SealingError(
-            "The identity file is itself encrypted",
+            f"{place[0].upper()}{place[1:]} is itself encrypted",
             "It needs another key, or one passphrase more than provisioner asks for.",
             "Open it with `age --decrypt`, and give what comes out in SOPS_AGE_KEY.",
         )
+    passed_over = plugin_lines(content)
     lines = [(number, line.strip()) for number, line in enumerate(data.splitlines(), 1)]
-    found = tuple(_age_identity(*item) for item in lines if item[1] and not item[1].startswith(b"#"))
-    if not found:
-        raise SealingError(
-            "The identity file holds no identity", "It is empty, or nothing but comments.", _IDENTITY_HINT
+    keys = [item for item in lines if item[1] and item[1][:1] != b"#" and item[0] not in passed_over]
+    if keys:
+        return tuple(_age_identity(*item, place) for item in keys)
+    raise _nothing_in(place, bool(passed_over))
+
+
+def _nothing_in(place: str, plugins: bool) -> SealingError:
+    if plugins:
+        return SealingError(
+            f"No identity in {place} can be used",
+            "Each is one of an age plugin (AGE-PLUGIN-…), and plugins are not supported here.",
+            "Use an X25519 key (`provisioner init` or age-keygen makes one) or an SSH key.",
         )
-    return found
+    return SealingError(
+        f"{place[0].upper()}{place[1:]} holds no identity",
+        "It is empty, or nothing but comments.",
+        _IDENTITY_HINT,
+    )
 
 
-def _ssh_identity(data: bytes) -> Any:
+def _ssh_identity(data: bytes, place: str) -> Any:
     with contextlib.suppress(pyrage.IdentityError):
         return pyrage.ssh.Identity.from_buffer(data)
     raise SealingError(
-        "The SSH private key cannot be used",
+        f"The SSH private key in {place} cannot be used",
         "It needs a passphrase, is neither ssh-ed25519 nor ssh-rsa, or is damaged.",
         "Use an age identity (`provisioner init` makes one), or an SSH key without a passphrase.",
     )
 
 
-def _age_identity(number: int, line: bytes) -> Identity:
+def _age_identity(number: int, line: bytes, place: str) -> Identity:
     with contextlib.suppress(pyrage.IdentityError, UnicodeDecodeError):  # the second holds the line
         key = pyrage.x25519.Identity.from_str(line.decode("ascii"))
-        return Identity(key, str(key.to_public()))
+        return Identity(key, str(key.to_public()), place)
     raise SealingError(
-        f"Line {number} of the identity file is not an age identity",
+        f"Line {number} of {place} is not an age identity",
         f"Each line is {PRIVATE_PREFIX}1…, a comment (#) or empty. It is not shown: it may be a secret.",
         _IDENTITY_HINT,
     )
 
 
-def open_sealed(sealed: str, identities: Iterable[Identity]) -> Secret:
-    """What was sealed, for one of its readers."""
+def open_sealed(sealed: str, identities: Sequence[Identity]) -> Secret:
+    """What was sealed, for one of its readers. Raises NotOpenedError, which says what was tried."""
     with contextlib.suppress(pyrage.DecryptError, UnicodeEncodeError):
         return Secret(pyrage.decrypt(sealed.encode("ascii"), [identity.key for identity in identities]))
-    raise SealingError(
+    raise NotOpenedError(
         "None of your identities opens this secret",
-        "It was sealed to other recipients, or the sealed text is damaged.",
+        f"{_tried(identities)}It was sealed to other recipients, or the sealed text is damaged.",
         "Point PROVISIONER_AGE_KEY_FILE at an identity of one of its recipients.",
     )
+
+
+def _tried(identities: Sequence[Identity]) -> str:
+    """`Tried: age1… in "/home/me/key.txt".`, by their public halves; the first ten."""
+    shown = [f"{one.public or 'an SSH key'} in {one.place}" for one in identities[:_SHOWN]]
+    return f"Tried: {', '.join(shown)}{', …' * (len(identities) > _SHOWN)}. " if shown else ""

@@ -94,12 +94,49 @@ def test_detailed_exitcode_is_2_with_changes_and_0_without(provisioner, manifest
     assert provisioner("plan", "--detailed-exitcode").status == 0
 
 
-@pytest.mark.parametrize("answer", ["no\n", "", "y\n", "YES\n", "yes please\n"])
+@pytest.mark.parametrize("answer", ["no\n", "\n", "y\n", "YES\n", "yes please\n", "no"])
 def test_anything_but_yes_declines_and_nothing_is_done(provisioner, manifest, sandbox, answer: str) -> None:
     declined = provisioner("apply", answer=answer)
     assert declined.status == 1
     assert "Apply cancelled. Nothing was done." in declined.out
     assert sandbox.calls["create"] == 0
+
+
+OR_SAVE = "; or save the plan with `provisioner plan {}--out FILE`, and apply that.\n"
+UNANSWERED = {
+    "create": (ONE, "apply", "Give --auto-approve" + OR_SAVE.format("")),
+    "replace": (
+        ONE.replace("/cb", "/other"), "apply",
+        "Give --auto-approve --allow replace:one" + OR_SAVE.format(""),
+    ),
+    "destroy": (ONE, "destroy", "Give --auto-approve --allow delete:one" + OR_SAVE.format("--destroy ")),
+    "apply --destroy": (
+        ONE, "apply --destroy", "Give --auto-approve --allow delete:one" + OR_SAVE.format("--destroy "),
+    ),
+    "rotate": (ONE, "rotate one", "Give --auto-approve.\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", UNANSWERED)
+def test_where_nobody_can_answer_it_is_an_error_that_says_what_to_give(
+    provisioner, manifest, sandbox, way: str
+) -> None:
+    text, typed, hint = UNANSWERED[way]
+    if way != "create":
+        assert provisioner("apply", "--auto-approve").status == 0
+    manifest(text)
+    before, sandbox.calls["list"] = sandbox.calls.total() - sandbox.calls["list"], 0
+    ran = provisioner(*typed.split(), answer="")
+    assert ran.status == 1
+    assert ran.err == (
+        "Error: There is no answer\n\nStandard input is at its end. Nothing was done.\n" + hint
+    )
+    assert ran.out.endswith("  Enter a value: \n")
+    assert sandbox.calls.total() - sandbox.calls["list"] == before
+    if way == "create":
+        return
+    given = hint.partition("Give ")[2].partition(";")[0].rstrip(".\n").split()
+    assert provisioner(*typed.split(), *given).status == 0
 
 
 def test_the_files_are_for_their_owner_only_whatever_the_umask(provisioner, manifest, sandbox) -> None:

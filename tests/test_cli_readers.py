@@ -118,7 +118,7 @@ def test_init_takes_the_key_file_that_is_named_before_all_others(
     (tmp_path / "keys").write_text(private)
     monkeypatch.setenv(variable, "keys")
     monkeypatch.setenv("SOPS_AGE_KEY", key_pair()[0])
-    assert '"keys"' in provisioner("init").out
+    assert f'"{tmp_path}/keys"' in provisioner("init").out
     assert recipients("apps.yaml") == [public] != recipients("other.yaml")
     assert provisioner("apply", "--auto-approve").status == 0
     assert works(sandbox, provisioner)
@@ -129,7 +129,7 @@ def test_init_makes_the_key_file_that_is_named_where_it_is_not_there(
     provisioner, sandbox, monkeypatch, clean_environment, name: str
 ) -> None:
     monkeypatch.setenv("SOPS_AGE_KEY_FILE", name)
-    assert f'"{name}"' in provisioner("init").out
+    assert f'"{Path.cwd()}/{name}"' in provisioner("init").out
     assert stat.S_IMODE(Path(name).stat().st_mode) == 0o600
     assert list(clean_environment.rglob("*")) == []
     assert provisioner("apply", "--auto-approve").status == 0

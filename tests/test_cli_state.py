@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from provisioner.cli.workspace import open_store
-from provisioner.errors import ProvisionerError
+from provisioner.errors import EXIT_LOCKED, ProvisionerError
 from provisioner.model import Address
 from provisioner.stores.directory import DirectoryStore
 
@@ -99,6 +100,153 @@ def test_a_removal_of_several_that_was_cut_off_says_what_to_type_next(
     )
     assert provisioner("state", "list").out == "oauth_app.b\noauth_app.c\n"
     assert provisioner("state", "rm", "oauth_app.b", "oauth_app.c").status == 0
+
+
+LEADING_BACK = {
+    "by its own name": ("../infra", "infra/apps.yaml"),
+    "by the name of the one above": ("../../project", "infra/apps.yaml"),
+    "in full": ("{here}", "infra/apps.yaml"),
+    "by a link": ("back", "infra/apps.yaml"),
+    "by a folder that is not there yet": ("made/../../infra", "infra/apps.yaml"),
+    "by way of another file": ("../teams", "infra/apps.yaml teams/a.yaml"),
+}
+
+
+@pytest.mark.parametrize(("path", "files"), LEADING_BACK.values(), ids=LEADING_BACK)
+@pytest.mark.parametrize("command", ["validate", "apply"])
+def test_a_state_whose_folder_has_the_manifest_in_it_is_a_fault_and_nothing_is_made_there(
+    provisioner, sandbox, monkeypatch, tmp_path: Path, command: str, path: str, files: str
+) -> None:
+    here = tmp_path / "project"
+    here.mkdir(mode=0o755)
+    monkeypatch.chdir(here)
+    options = spread(*files.split())
+    Path("infra/back").symlink_to(here)
+    with Path("infra/apps.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"state:\n  path: {path.format(here=here)}\n")
+    before = {found: found.stat().st_mode for found in (here, *here.rglob("*"))}
+    ran = provisioner(command, *options)
+    assert (ran.status, sandbox.calls["create"]) == (1, 0)
+    assert "\ninfra/apps.yaml:6:9: state.path: " in ran.err
+    assert "Write the path of a folder of its own" in ran.err
+    assert {found: found.stat().st_mode for found in (here, *here.rglob("*"))} == before
+
+
+def test_a_state_that_nobody_states_and_that_a_link_leads_back_is_a_fault_too(provisioner, sandbox) -> None:
+    Path("apps.yaml").write_text(ONE)
+    Path("state").symlink_to(".")
+    for command in (["plan"], ["import", "--generate"]):
+        ran = provisioner(*command)
+        assert ran.status == 1
+        assert "apps.yaml:1:1: state.path" in ran.err
+    Path("apps.yaml").write_text("")
+    assert 'state.path: "state"' in provisioner("import", "--generate").err
+
+
+def test_a_folder_beside_the_manifest_or_above_others_of_the_same_name_is_no_fault(
+    provisioner, tmp_path: Path
+) -> None:
+    for path in ("../state", "state", str(tmp_path / "state"), "../infra-state"):
+        options = spread("infra/apps.yaml")
+        with Path("infra/apps.yaml").open("a", encoding="utf-8") as file:
+            file.write(f"state: {{path: {path}}}\n")
+        assert provisioner("validate", *options).status == 0
+
+
+def test_a_folder_that_holds_other_things_is_left_as_it_is(provisioner, sandbox) -> None:
+    assert provisioner("init", "-f", "starter.yaml").status == 0
+    Path("apps.yaml").write_text(ONE + "state: {path: shared}\n")
+    Path("shared").mkdir()
+    Path("shared").chmod(0o777)
+    Path("shared/notes.txt").touch()
+    ran = provisioner("apply", "--auto-approve")
+    assert (ran.status, sandbox.calls["create"]) == (1, 0)
+    assert ran.err.startswith('Error: The folder "shared" is not for a state alone\n')
+    assert '"notes.txt"' in ran.err
+    assert [path.name for path in Path("shared").iterdir()] == ["notes.txt"]
+    assert Path("shared").stat().st_mode & 0o777 == 0o777
+
+
+WITHOUT = [*READING, ["state", "rm", "one"], ["state", "mv", "one", "two"], ["secret", "list"]]
+
+
+@pytest.mark.parametrize("arguments", WITHOUT, ids=" ".join)
+@pytest.mark.parametrize("held", ["", "README.md", "apps/notes"])
+def test_a_folder_that_is_named_and_has_no_state_is_refused_and_nothing_is_made_there(
+    provisioner, tmp_path: Path, arguments: list[str], held: str
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir(mode=0o755)
+    if held:
+        (folder / held).parent.mkdir(exist_ok=True)
+        (folder / held).touch()
+    before = sorted(folder.rglob("*"))
+    ran = provisioner(*arguments, "--state", "elsewhere")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith('Error: There is no state in "elsewhere"\n')
+    assert (sorted(folder.rglob("*")), folder.stat().st_mode & 0o777) == (before, 0o755)
+
+
+def test_a_folder_that_is_named_and_has_lost_what_it_belongs_to_says_what_to_bring_back(
+    provisioner, applied
+) -> None:
+    Path("state/state.json").unlink()
+    ran = provisioner("state", "rm", "one", "--state", "state")
+    assert ran.status == 1
+    assert 'The state cannot be trusted: "state/state.json" is missing' in ran.err
+    assert Path("state/apps/one.json").exists()
+
+
+# What goes with a record
+
+
+def test_a_record_that_is_removed_says_what_went_with_it_and_how_to_get_it_back(provisioner, sandbox) -> None:
+    assert provisioner("init", "-f", "starter.yaml").status == 0
+    sinks = "sinks: {box: {type: file, path: 'box/{key}.env', plaintext: true}}\n"
+    Path("apps.yaml").write_text(f"{ONE}    protect: true\n    sinks: [box]\n{sinks}")
+    assert provisioner("apply", "--auto-approve").status == 0
+    (app,) = sandbox.world.apps()
+    before = {path: path.stat().st_mtime_ns for path in Path("state").rglob("*")}
+
+    tried = provisioner("state", "rm", "one", "--dry-run")
+    assert (tried.status, tried.err) == (0, "")
+    assert tried.out == (
+        f"Would remove oauth_app.one [id={app.id}]\n"
+        "  It is protected; its app stays in the API.\n"
+        "  Its sealed secret goes with it. If the state is committed, "
+        'git brings back "state/apps/one.json".\n'
+        '  A copy of its secret stays in plain file "box/one.env".\n'
+        f"  `provisioner import one {app.id}` takes the app in again, without its secret.\n"
+        "Nothing was removed.\n"
+    )
+    assert {path: path.stat().st_mtime_ns for path in Path("state").rglob("*")} == before
+
+    ran = provisioner("state", "rm", "one")
+    done = tried.out.replace("Would remove", "Removed").replace("It is", "It was").replace("goes", "went")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out == done.removesuffix("Nothing was removed.\n")
+    assert sandbox.world.apps() == (app,)
+    assert provisioner("import", "one", app.id).status == 0
+    assert provisioner("state", "rm", "one").out == (
+        f"Removed oauth_app.one [id={app.id}]\n  It was protected; its app stays in the API.\n"
+    )
+
+
+def test_a_dry_run_where_there_is_no_state_yet_makes_none(provisioner) -> None:
+    Path("apps.yaml").write_text(ONE)
+    assert provisioner("state", "rm", "one", "--dry-run").status == 1
+    assert not Path("state").exists()
+
+
+@pytest.mark.parametrize("arguments", [["rm", "one"], ["mv", "one", "two"]], ids=" ".join)
+def test_records_are_removed_and_moved_once_another_runs_lock_is_free(
+    provisioner, applied, monkeypatch, arguments: list[str]
+) -> None:
+    with contextlib.ExitStack() as other:
+        other.enter_context(DirectoryStore(Path("state")).lock("apply"))
+        assert provisioner("state", *arguments).status == EXIT_LOCKED
+        monkeypatch.setattr("provisioner.stores.directory.time.sleep", lambda _: other.close())
+        assert provisioner("state", *arguments, "--lock-timeout", "1h").status == 0
 
 
 @reading

@@ -138,13 +138,21 @@ def test_a_secret_that_was_not_printed_is_never_exit_0(works, provisioner) -> No
     assert shell("2>/dev/full", "secret", "get", "one") == Ran(0, secret, "")
 
 
-@pytest.mark.parametrize(
-    ("redirection", "given"), [("<&-", b""), ("", b"\xff\xfe\n"), ("", b""), ("</dev/null", b"")]
-)
-def test_an_answer_that_cannot_be_read_declines(works, sandbox, redirection: str, given: bytes) -> None:
-    ran = shell(redirection, "apply", given=given)
+def test_an_answer_that_is_not_text_declines(works, sandbox) -> None:
+    ran = shell("", "apply", given=b"\xff\xfe\n")
     assert ran.status == 1
     assert "Apply cancelled. Nothing was done." in ran.out
+    assert sandbox.calls["create"] == 0
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "", "</dev/null", "0>written"])
+def test_where_there_is_no_answer_to_be_read_it_is_an_error(works, sandbox, redirection: str) -> None:
+    ran = shell(redirection, "apply")
+    assert ran.status == 1
+    assert ran.err.startswith(
+        "Error: There is no answer\n\nStandard input is at its end. Nothing was done.\n"
+    )
+    assert "Give --auto-approve; or save the plan" in ran.err
     assert sandbox.calls["create"] == 0
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from provisioner.custody import client_secret
+from provisioner.custody import client_secret, naming
+from provisioner.delivery import Receipt
 from provisioner.envelope import Label, pack
-from provisioner.errors import SealingError
+from provisioner.errors import NotOpenedError, SealingError
 from provisioner.model import Address, App, Secret
 from provisioner.sealing import Sealer, generate_identity, identities_from, open_sealed
 from provisioner.state import AppRecord, SealedSecret
@@ -89,6 +90,32 @@ def test_a_record_without_a_secret_says_so_and_nothing_is_opened() -> None:
         client_secret(replace(record(), secret=None), lambda _: pytest.fail("there is nothing to open"))
 
 
+def test_a_secret_that_is_not_held_says_how_there_will_be_one() -> None:
+    with pytest.raises(SealingError) as caught:
+        client_secret(replace(record(), secret=None), lambda _: pytest.fail("there is nothing to open"))
+    assert caught.value.hint == (
+        "`provisioner rotate portal` gives it a new one; the present one stops working at once."
+    )
+
+
+def test_a_secret_that_only_sinks_have_names_those_that_have_this_one() -> None:
+    held = record().secret
+    assert held is not None
+    receipts = {
+        name: Receipt(operation, "oauth_app.portal", "f", place, "2026-01-02T03:04:07Z")
+        for name, operation, place in [
+            ("kv", "op_1", "the entry \x1b[2J"), ("box", "op_1", "a file"), ("old", "op_0", "elsewhere"),
+        ]
+    }  # fmt: skip
+    only = replace(record(), secret=replace(held, sealed=None), deliveries=receipts)
+    with pytest.raises(SealingError, match="is only in its sinks") as caught:
+        client_secret(only, lambda _: pytest.fail("there is nothing to open"))
+    assert caught.value.detail.endswith(r" It is in box (a file). It is in kv (the entry \x1b[2J).")
+    assert caught.value.hint.startswith(
+        "Take it from there; or `provisioner rotate portal` gives it a new one"
+    )
+
+
 UNUSABLE = {
     "no JSON": b"oops " + CANARY.encode(),
     "no app": json.dumps({"client_secret": CANARY}).encode(),
@@ -119,3 +146,27 @@ def test_an_opener_that_fails_has_the_last_word() -> None:
 
     with pytest.raises(SealingError, match="None of your identities"):
         client_secret(record(), failing)
+
+
+@pytest.mark.parametrize(
+    ("recipients", "told"),
+    [
+        (None, ""),
+        (("age1a", "ssh-rsa A\x1b me"), " By its record it can be opened by: age1a, ssh-rsa A\\x1b me."),
+        (("age1a",) * 12, f" By its record it can be opened by: {'age1a, ' * 10}…."),
+    ],
+)
+def test_where_nothing_opens_it_the_record_says_who_could_as_far_as_it_knows(
+    recipients: tuple[str, ...] | None, told: str
+) -> None:
+    def failing(_: str) -> Secret:
+        raise NotOpenedError("None opens it", "Tried: age1b.", "Use another.")
+
+    held = record()
+    assert held.secret is not None
+    held = replace(held, secret=replace(held.secret, recipients=recipients))
+    with pytest.raises(NotOpenedError) as caught:
+        client_secret(held, naming(held.address, failing))
+    assert caught.value.summary == "The secret of oauth_app.portal cannot be opened"
+    assert caught.value.detail == f"None opens it. Tried: age1b.{told}"
+    assert caught.value.hint == "Use another."

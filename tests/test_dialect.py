@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.cli.dialect import FLAGS, NO_TWIN, OPPOSITES, VALUES, long_name, translated
+from provisioner.cli.dialect import FLAGS, HINTS, NO_TWIN, OPPOSITES, VALUES, long_name, translated
 from provisioner.cli.root import COMMANDS, root
+from provisioner.settings import COMMAND_LINE_ONLY
 
 MANIFEST = "version: 1\napps:\n  one: {redirect_uris: ['https://one.example/cb']}\n"
 
@@ -70,6 +71,8 @@ def test_every_option_but_those_that_consent_has_its_variable() -> None:
         (["apply", "-auto-approve=false"], ["apply"]),
         (["-chdir=x", "plan"], ["--chdir=x", "plan"]),
         (["plan", "-f", "a.yaml", "-fb.yaml"], ["plan", "-f", "a.yaml", "-fb.yaml"]),
+        (["plan", "-f=a.yaml"], ["plan", "-f", "a.yaml"]),
+        (["plan", "-f=a=b", "-fapps/"], ["plan", "-f", "a=b", "-fapps/"]),
         (["apply", "-var=a=b", "-var", "c=d"], ["apply", "--var=a=b", "--var", "c=d"]),
         (["secret", "exec", "a", "--", "ls", "-json"], ["secret", "exec", "a", "--", "ls", "-json"]),
     ],
@@ -131,6 +134,82 @@ def test_an_unknown_option_with_a_single_dash_is_named_as_it_was_typed(
     assert first.startswith(f"Error: No such option {named!r}.")
     assert meant in first
     assert "hunter2" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "named", "words"),
+    [
+        ("plan -refresh-only", "-refresh-only", "`provisioner drift`"),
+        ("plan --refresh-only", "--refresh-only", "`provisioner drift`"),
+        ("apply -input=false", "-input", "With --auto-approve nothing is asked."),
+        ("apply --input=false", "--input", "With --auto-approve nothing is asked."),
+        ("apply -lock=false --auto-approve", "-lock", "--lock-timeout"),
+        ("state unlock -force 1", "-force", "`state unlock ID` needs none"),
+        ("state unlock --force 1", "--force", "`state unlock ID` needs none"),
+        ("destroy -force", "-force", "--auto-approve"),
+        ("init -force=hunter2", "-force", "--auto-approve"),
+        ("plan -from-module=./hunter2", "-from-module", "with -f FILE"),
+        ("init -fapps", "-fapps", "with -f FILE"),
+        ("plan -f\x1b[2J", "-f\x1b[2J", "with -f FILE"),
+    ],
+)  # fmt: skip
+def test_an_option_of_terraforms_that_we_have_not_is_refused_with_what_to_type_instead(
+    provisioner, sandbox, typed: str, named: str, words: str
+) -> None:
+    Path("apps.yaml").write_text(MANIFEST)
+    ran = provisioner(*typed.split())
+    assert (ran.status, ran.out, sandbox.calls.total()) == (1, "", 0)
+    first = ran.err.splitlines()[0]
+    assert first.startswith(f"Error: No such option {named!r}. ")
+    assert words in first
+    assert "hunter2" not in ran.err
+    assert [path.name for path in Path().iterdir()] == ["apps.yaml"]
+
+
+def test_no_hint_is_about_an_option_that_there_is() -> None:
+    assert not HINTS.keys() & {*FLAGS, *VALUES, *OPPOSITES}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("plan apps.yaml", "provisioner plan -f apps.yaml"),
+        ("plan apps.yaml one", ""),
+        ("plan one", ""),
+        ("plan folder --no-refresh", "provisioner plan -f folder"),
+        ("plan apps.yaml other.yml", "provisioner plan -f apps.yaml -f other.yml"),
+        ("plan it's.yaml", "provisioner plan -f 'it'\"'\"'s.yaml'"),
+        ("plan \x1b[2J.yaml", "provisioner plan -f '\\x1b[2J.yaml'"),
+        ("validate apps.yaml", "provisioner validate -f apps.yaml"),
+        ("fmt apps.yaml", "provisioner fmt -f apps.yaml"),
+        ("drift apps.yaml", "provisioner drift -f apps.yaml"),
+        ("destroy --auto-approve apps.yaml", "provisioner destroy -f apps.yaml"),
+        ("state list folder", "provisioner state list -f folder"),
+        ("apply apps.yaml", "provisioner apply -f apps.yaml"),
+        ("apply --auto-approve folder", "provisioner apply -f folder"),
+        ("show apps.yaml", "provisioner show -f apps.yaml"),
+        ("show folder", "provisioner show -f folder"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_stands_alone_is_refused_with_its_option(
+    provisioner, sandbox, typed: str, meant: str
+) -> None:
+    Path("apps.yaml").write_text(MANIFEST)
+    Path("folder").mkdir()
+    ran = provisioner(*typed.split())
+    assert (ran.status, ran.out, sandbox.calls.total()) == (1, "", 0)
+    if meant:
+        assert ran.err == f"Error: A manifest is named with -f\n\nType: {meant}\n"
+    else:
+        assert ran.err.startswith("Error: Got unexpected extra argument")
+
+
+def test_a_saved_plan_may_be_called_as_manifests_are(provisioner, sandbox) -> None:
+    provisioner("init", "-f", "starter.yaml")
+    Path("apps.yaml").write_text(MANIFEST)
+    provisioner("plan", "--out", "plan.yaml")
+    assert provisioner("show", "plan.yaml").status == 0
+    assert provisioner("apply", "plan.yaml").status == 0
 
 
 @pytest.mark.parametrize(
@@ -208,3 +287,29 @@ def test_no_variable_consents(provisioner, sandbox, monkeypatch, name: str) -> N
     monkeypatch.setenv("PROVISIONER_" + name.upper().replace("-", "_"), "1")
     ran = provisioner("apply", answer="")
     assert (ran.status, sandbox.calls["create"]) == (1, 0)
+
+
+def test_what_only_the_command_line_says_is_refused_in_a_variable() -> None:
+    # PROVISIONER_VAR and PROVISIONER_VAR_FILE are names of the manifest's variables, or nobody's.
+    names = {f"PROVISIONER_{name.upper().replace('-', '_')}" for name in NO_TWIN - {"var", "var-file"}}
+    assert set(COMMAND_LINE_ONLY) == names
+    assert {option[2:] for option in COMMAND_LINE_ONLY.values()} == NO_TWIN - {"var", "var-file"}
+
+
+@pytest.mark.parametrize("name", COMMAND_LINE_ONLY)
+def test_a_variable_that_would_change_what_is_done_stops_the_run(
+    provisioner, sandbox, monkeypatch, name: str
+) -> None:
+    provisioner("init", "-f", "starter.yaml")
+    Path("apps.yaml").write_text(MANIFEST)
+    assert provisioner("apply", "--auto-approve").status == 0
+    sandbox.calls.clear()
+    for value in ("1", "one", "delete", "hunter2"):
+        monkeypatch.setenv(name, value)
+        for typed in ("apply --auto-approve --allow delete", "plan", "state list", "destroy"):
+            ran = provisioner(*typed.split(), answer="yes\n")
+            assert (ran.status, ran.out, sandbox.calls.total()) == (1, "", 0)
+            assert f"{name} is set, and {COMMAND_LINE_ONLY[name]} is said on the command line only" in ran.err
+            assert "hunter2" not in ran.err
+    monkeypatch.setenv(name, "")
+    assert provisioner("plan").out.startswith("No changes.")

@@ -44,10 +44,27 @@ def test_without_drift_it_says_so_and_exits_0(provisioner, applied) -> None:
     assert files() == before
 
 
-def test_before_the_first_apply_there_is_nothing_to_drift(provisioner, sandbox) -> None:
+def test_where_there_is_no_state_that_is_said_and_is_no_success(provisioner, sandbox) -> None:
     Path("apps.yaml").write_text(MANIFEST)
-    assert provisioner("drift", "--detailed-exitcode").status == 0
+    said = 'Warning: there is no state in "state": nothing was compared; is it committed?\n'
+    for options, status in ((["--detailed-exitcode"], 1), (["--detailed-exitcode", "--json"], 1), ([], 0)):
+        ran = provisioner("drift", *options)
+        assert (ran.status, ran.err) == (status, said)
     assert not Path("state").exists()
+
+
+def test_a_manifest_without_apps_has_nothing_to_drift(provisioner, sandbox) -> None:
+    Path("apps.yaml").write_text("version: 1\napps: {}\n")
+    ran = provisioner("drift", "--detailed-exitcode")
+    assert ran.status == 0
+    assert "there is no state" in ran.err
+
+
+def test_a_state_that_has_no_apps_yet_is_one(provisioner, applied) -> None:
+    for key in ("one", "two"):
+        Path(f"state/apps/{key}.json").unlink()
+    ran = provisioner("drift", "--detailed-exitcode")
+    assert (ran.status, ran.err) == (0, "")
 
 
 def test_it_is_an_exit_status_only_where_that_was_asked_for(provisioner, applied) -> None:
@@ -102,6 +119,18 @@ def test_as_json_it_is_a_line_for_each_app_and_their_number(provisioner, applied
     assert (deleted["before"]["id"], deleted["after"]) == (gone, None)
     assert rotated["after"]["client_secret_hint"] == hint != rotated["before"]["client_secret_hint"]
     assert events[3]["drifted"] == 2
+
+
+def test_as_json_an_error_ends_the_stream_and_stands_on_standard_error_too(
+    provisioner, applied, monkeypatch
+) -> None:
+    monkeypatch.delenv("METEROID_API_KEY")
+    ran = provisioner("drift", "--json")
+    assert ran.status == 1
+    first, last = (json.loads(line) for line in ran.out.splitlines())
+    assert (first["type"], last["type"]) == ("version", "diagnostic")
+    assert last["diagnostic"]["summary"] == "There is no API token"
+    assert ran.err.startswith("Error: There is no API token")
 
 
 def test_what_is_not_managed_is_shown_once_and_taken_note_of_by_the_next_apply(provisioner, applied) -> None:

@@ -202,9 +202,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+FILLER = "README.md"  # a folder that holds other things is not made a state
+
+
 def fill(folder: Path) -> Path:
     """Take what room there is."""
-    filler = folder / "filler"
+    filler = folder / FILLER
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
         while True:
             stream.write(b"x" * 4096)
@@ -226,7 +229,7 @@ def test_f33_a_disk_that_fills_after_the_intent_still_holds_the_answer(
     assert "No space left on device" in ran.err
     assert sandbox.calls["rotate"] == 0
     monkeypatch.setattr(MeteroidApi, "create_app", create)
-    (small_disk / "filler").unlink()
+    (small_disk / FILLER).unlink()
     assert "will be recorded" in begun("plan").out
     converged(begun, sandbox)
     assert (sandbox.calls["create"], sandbox.calls["rotate"]) == (1, 0)

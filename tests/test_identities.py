@@ -18,16 +18,18 @@ import pytest
 
 from provisioner.cli import identities as module
 from provisioner.cli.identities import find_identities
+from provisioner.cli.opening import opener
 from provisioner.errors import FileError, SealingError
 from provisioner.model import Secret
 from provisioner.sealing import Sealer, generate_identity, open_sealed, takes_passphrase, unlock
-from provisioner.settings import Settings
+from provisioner.settings import Settings, from_environment
 
 COMMAND = [sys.executable, "-m", "provisioner"]
 # Takes a terminal for its own and becomes the command; the standard streams stay what they are.
 ATTACH = "import fcntl, os, sys, termios; fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0); "
 ATTACH += "os.execvp(sys.argv[2], sys.argv[2:])"
 ENCRYPTED = b"age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 18\n"
+MANIFEST = "version: 1\napps: {one: {redirect_uris: ['https://one.example/cb']}}\n"
 PASSPHRASE = f"canary passphrase ü {secrets.token_urlsafe(12)}"
 
 
@@ -89,6 +91,117 @@ def test_several_identities_in_one_file_are_all_found_and_each_opens_what_is_its
     assert [identity.public for identity in found] == [key[1], public]
     for recipient in (key[1], public):
         assert open_sealed(Sealer([recipient]).seal(Secret(b"x")), found) == Secret(b"x")
+
+
+def test_sops_age_key_opens_what_the_file_that_is_named_does_not(
+    key: tuple[Path, str], provisioner, sandbox, monkeypatch
+) -> None:
+    private, public = generate_identity()
+    monkeypatch.setenv("SOPS_AGE_KEY", private.reveal().decode())
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(key[0]))
+    Path("apps.yaml").write_text(MANIFEST)
+    sealed_to = provisioner("plan", "--no-refresh").out
+    assert f"  {key[1]} (your own identity)\n" in sealed_to  # and to it alone, as before there was another
+    assert public not in sealed_to
+    monkeypatch.setenv("PROVISIONER_AGE_RECIPIENTS", public)
+    assert provisioner("apply", "--auto-approve").status == 0
+    assert provisioner("secret", "get", "one").status == 0
+
+
+def test_an_identity_that_opens_nothing_is_named_with_its_place_and_so_are_those_who_could(
+    key: tuple[Path, str], provisioner, sandbox, monkeypatch
+) -> None:
+    (_, theirs), (text, ours) = generate_identity(), generate_identity()
+    monkeypatch.setenv("PROVISIONER_AGE_RECIPIENTS", theirs)
+    Path("apps.yaml").write_text(MANIFEST)
+    assert provisioner("apply", "--auto-approve").status == 0
+    monkeypatch.setenv("PROVISIONER_AGE_KEY_FILE", key[0].name)
+    monkeypatch.setenv("SOPS_AGE_KEY", text.reveal().decode())
+    for command in (("get", "one"), ("exec", "one", "--", "true"), ("rekey", "--yes")):
+        ran = provisioner("secret", *command)
+        assert ran.status == 1
+        assert f'Tried: {key[1]} in "{key[0]}", {ours} in SOPS_AGE_KEY.' in ran.err
+        assert f"By its record it can be opened by: {theirs}." in ran.err
+
+
+# --- where none is
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("command", [True, False])
+def test_where_there_is_no_identity_those_of_sops_are_named_and_neither_read_nor_run(
+    clean_environment: Path, monkeypatch: pytest.MonkeyPatch, there: bool, command: bool
+) -> None:
+    path = clean_environment / ".config/sops/age/keys.txt"
+    if there:
+        path.parent.mkdir(parents=True)
+        path.touch(0o000)
+    if command:
+        monkeypatch.setenv("SOPS_AGE_KEY_CMD", "touch ran")
+    with pytest.raises(SealingError) as caught:
+        opener(from_environment())
+    assert caught.value.summary == "There is no identity to open a secret with"
+    assert (f"SOPS_AGE_KEY_FILE={path}" in caught.value.hint) is there
+    assert ('SOPS_AGE_KEY="$(eval "$SOPS_AGE_KEY_CMD")"' in caught.value.hint) is command
+    assert not Path("ran").exists()
+
+
+# --- paths
+
+
+@pytest.mark.parametrize("variable", ["PROVISIONER_AGE_KEY_FILE", "SOPS_AGE_KEY_FILE"])
+def test_a_key_file_below_a_tilde_that_no_shell_resolved_is_refused_and_not_made(
+    provisioner, monkeypatch, tmp_path: Path, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "~/.config/age.txt")
+    ran = provisioner("init")
+    assert ran.status == 1
+    assert ran.err.startswith(f'Error: {variable} is "~/.config/age.txt", and ~ stands for no folder here\n')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_says_in_full_where_the_identity_is_that_it_made_or_found(
+    provisioner, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROVISIONER_AGE_KEY_FILE", "keys/age.txt")
+    for manifest in ("a.yaml", "b.yaml"):
+        assert f'the identity in "{tmp_path}/keys/age.txt":' in provisioner("init", "-f", manifest).out
+
+
+# --- plugins
+
+PLUGIN = b"AGE-PLUGIN-YUBIKEY-1QQPCANARY7QZQQ"
+
+
+def test_a_line_for_a_plugin_is_passed_over_with_a_note_and_the_others_are_used(
+    key: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    key[0].write_bytes(PLUGIN + b"\n" + key[0].read_bytes() + b"  age-plugin-se-1qq\n")
+    assert publics(Settings(identity_file=key[0])) == [key[1]]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f'Note: passed over lines 1, 4 of "{key[0]}": plugins of age are not supported here.\n'
+
+
+def test_a_file_for_plugins_alone_is_no_hindrance_where_another_place_has_a_key(
+    key: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = generate_identity()
+    key[0].write_bytes(PLUGIN + b"\n")
+    assert publics(Settings(identity_file=key[0], identity_text=private)) == [public]
+    assert capsys.readouterr().err.count("Note: ") == 1
+    error = refused(Settings(identity_file=key[0]))
+    assert error.summary == f'No identity in "{key[0]}" can be used'
+    assert "plugins are not supported" in error.detail
+    assert "X25519" in error.hint
+    assert "SSH" in error.hint
+
+
+def test_the_error_about_a_line_names_the_file_that_it_is_in(key: tuple[Path, str]) -> None:
+    key[0].write_bytes(b"# a comment\nnothing\n")
+    assert refused(Settings(identity_file=key[0])).summary == f'Line 2 of "{key[0]}" is not an age identity'
+    error = refused(Settings(identity_text=Secret(b"nothing")))
+    assert error.summary == "Line 1 of SOPS_AGE_KEY is not an age identity"
 
 
 # --- modes
@@ -184,6 +297,7 @@ def test_b58_an_identity_file_that_is_no_file_is_an_error(tmp_path: Path, make) 
     with pytest.raises(FileError) as caught:
         find_identities(Settings(identity_file=tmp_path / "key"))
     assert "not a file on a disk" in caught.value.detail
+    assert caught.value.hint == "Give the key itself in SOPS_AGE_KEY."
 
 
 def test_b58_an_identity_file_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None:
@@ -351,7 +465,7 @@ def test_an_identity_file_that_is_sealed_to_another_key_is_not_asked_for(monkeyp
     sealed = Sealer([generate_identity()[1]]).seal(Secret(b"x"))
     monkeypatch.setattr(module, "getpass", lambda _: pytest.fail("it was asked for"))
     error = refused(Settings(identity_text=Secret(sealed.encode())))
-    assert error.summary == "The identity file is itself encrypted"
+    assert error.summary == "SOPS_AGE_KEY is itself encrypted"
 
 
 def test_the_standard_librarys_getpass_is_what_asks() -> None:

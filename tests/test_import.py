@@ -93,7 +93,9 @@ def test_a_removed_record_is_forgotten_and_the_app_stays(provisioner, sandbox) -
     Path("apps.yaml").write_text(MANIFEST)
     provisioner("apply", "--auto-approve")
     (app,) = sandbox.world.apps()
-    assert provisioner("state", "rm", "one").out == f"Removed oauth_app.one [id={app.id}]\n"
+    removed = provisioner("state", "rm", "one").out
+    assert removed.splitlines()[0] == f"Removed oauth_app.one [id={app.id}]"
+    assert f"`provisioner import one {app.id}`" in removed
     assert sandbox.world.apps() == (app,)
     assert f"provisioner import oauth_app.one {app.id}" in provisioner("plan").err
     assert provisioner("state", "rm", "one").status == 1

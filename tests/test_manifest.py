@@ -23,6 +23,7 @@ from provisioner.manifest import (
     Fault,
     Manifest,
     ManifestError,
+    Place,
     Source,
     VariableValues,
     events,
@@ -397,6 +398,32 @@ def test_b16_a_value_from_the_environment_may_be_for_another_manifest_and_others
     assert [fault.remedy for fault in faults] == ['Did you mean "domain"?']
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"DOMAIN": ("x", "PROVISIONER_VAR_DOMAIN")}, ["var.DOMAIN"]),
+        ({"DOMAIN": ("", "PROVISIONER_VAR_DOMAIN")}, ["var.DOMAIN"]),
+        ({"DOMAIN": ("x", "PROVISIONER_VAR_DOMAIN"), "domain": ("y", "--var")}, []),
+        ({"DOMAINS": ("x", "PROVISIONER_VAR_DOMAINS")}, []),
+    ],
+)
+def test_b16_a_variable_of_the_environment_that_differs_in_case_alone_is_told_where_its_own_is_not_set(
+    given: VariableValues, told: list[str]
+) -> None:
+    text = DOMAIN.replace("{domain: {}}", "{domain: {default: d.example}}")
+    warnings = load_text(text, given).warnings
+    assert [fault.path for fault in warnings] == told
+    assert all("PROVISIONER_VAR_domain" in fault.remedy and fault.found is None for fault in warnings)
+
+
+def test_b16_a_variable_given_as_the_empty_text_is_empty_and_names_no_file() -> None:
+    text = DOMAIN.replace("{domain: {}}", "{domain: {default: d.example}}")
+    given: VariableValues = {
+        "domain": ("", "PROVISIONER_VAR_domain"), "FILE": ("", "PROVISIONER_VAR_FILE"),
+    }  # fmt: skip
+    assert only(text, given).path == "apps.a.redirect_uris[0]"  # https:///cb has no host
+
+
 def test_b16_a_file_of_variables_named_in_the_environment_is_refused_and_not_passed_over() -> None:
     given: VariableValues = {"FILE": ("prod.yaml", "PROVISIONER_VAR_FILE")}
     assert "--var-file on the command line only" in only("version: 1\napps: {}", given).remedy
@@ -605,6 +632,20 @@ def test_b59_the_base_url_is_a_string(url: str) -> None:
     assert only(f"version: 1\nprovider: {{base_url: {url}}}\napps: {{}}\n").path == "provider.base_url"
 
 
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("ftp://nowhere/x y", True), ("http://api.example", True), ("https://api.example/", True),
+        ("https://me:canary@api.example", False),
+    ],
+)  # fmt: skip
+def test_b59_a_base_url_that_no_token_may_go_to_is_refused_with_its_line(url: str, found: bool) -> None:
+    fault = only(f"version: 1\nprovider: {{base_url: '{url}'}}\napps: {{}}\n")
+    assert place(fault) == (2, 22, "provider.base_url")
+    assert fault.found == (url if found else None)
+    assert fault.rule.startswith("This is not the base URL of an API: ")
+
+
 def test_b60_a_token_in_the_manifest_is_refused_and_never_shown() -> None:
     error = error_of((CASES / "b60-secrets.yaml").read_text("utf-8"))
     assert "canary" not in repr(error.faults) + error.detail + str(error)
@@ -626,6 +667,24 @@ def test_b60_an_app_may_be_called_token() -> None:
 @pytest.mark.parametrize("path", ["~/state", "~", "a\tb", "a\u202eb"])
 def test_the_path_of_the_state_is_relative_to_its_file_and_readable(path: str) -> None:
     assert only(f"version: 1\nstate: {{path: {json.dumps(path)}}}\napps: {{}}\n").path == "state.path"
+
+
+@pytest.mark.parametrize(
+    "path", [".", "./", "..", "../..", "x/..", "x/../.././", "/", "//", "/..", "${var.up}"]
+)
+def test_the_folder_of_the_state_is_neither_the_manifests_nor_one_above(path: str) -> None:
+    fault = only(f"version: 1\nvariables: {{up: {{default: ../}}}}\nstate:\n  path: '{path}'\napps: {{}}\n")
+    assert (place(fault), fault.found) == ((4, 9, "state.path"), path.replace("${var.up}", "../"))
+    assert "neither the manifest's own folder nor one above it" in fault.rule
+    assert "a folder of its own, as in `state`" in fault.remedy
+
+
+@pytest.mark.parametrize(
+    "path", ["state", "./state/", "../state", "...", ".state", "x/../state", "/srv/state"]
+)
+def test_the_folder_of_the_state_may_be_any_other(path: str) -> None:
+    state = load_text(f"version: 1\nstate: {{path: '{path}'}}\napps: {{}}\n").state
+    assert (state.path, state.place) == (path, Place("apps.yaml", 2, 15))
 
 
 # Several files
@@ -733,6 +792,18 @@ def test_a_secret_is_not_rotated_after_no_time(period: str) -> None:
     fault = only(app(f"rotate_after: {period}, redirect_uris: ['https://a.example/cb']"))
     assert (fault.path, fault.found) == ("apps.a.rotate_after", period)
     assert "no time at all" in fault.rule
+
+
+@pytest.mark.parametrize(("period", "warned"), [("59m", True), ("6m", True), ("1h", False), ("60m", False)])
+def test_a_period_of_less_than_an_hour_is_taken_with_a_warning_since_m_is_no_month(
+    period: str, warned: bool
+) -> None:
+    text = app(f"rotate_after: {period}, redirect_uris: ['https://a.example/cb']")
+    warnings = load_text(text).warnings
+    assert [(*place(fault), fault.found) for fault in warnings] == [
+        (2, 26, "apps.a.rotate_after", period)
+    ] * warned
+    assert all(fault.warning and "180d" in fault.remedy for fault in warnings)
 
 
 @pytest.mark.parametrize("period", ["1ms", "010s", "999999d"])

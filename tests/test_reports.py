@@ -84,10 +84,29 @@ def test_as_json_an_error_ends_the_stream_and_stands_on_standard_error_too(provi
     assert "--target names oauth_app.nobody" in ran.err
 
 
-def test_as_json_an_apply_cannot_ask(provisioner, world) -> None:
-    ran = provisioner("apply", "--json", answer="yes\n")
+@pytest.mark.parametrize("command", [["apply"], ["destroy"], ["apply", "--destroy"]])
+def test_as_json_nothing_can_be_asked(provisioner, world, command: list[str]) -> None:
+    ran = provisioner(*command, "--json", answer="yes\n")
     assert ran.status == 1
-    assert world.calls["create"] == 0
+    assert ran.err.startswith("Error: --json cannot ask")
+    assert [event["type"] for event in events(ran.out)] == ["version", "diagnostic"]
+    assert world.calls.total() == 0
+
+
+@pytest.mark.parametrize("command", [["destroy"], ["apply", "--destroy"]])
+def test_a_destruction_is_reported_in_every_form_whichever_command_it_is(
+    provisioner, world, command: list[str]
+) -> None:
+    assert provisioner("apply", "--auto-approve").status == 0
+    files = ["--markdown", "p.md", "--html", "p.html", "--gitlab-report", "p.gitlab"]
+    ran = provisioner(*command, "--auto-approve", "--allow", "delete", "--json", *files)
+    assert ran.status == 0, ran.err
+    kinds = [event["type"] for event in events(ran.out)]
+    assert [kinds.count(kind) for kind in ("planned_change", "apply_complete", "change_summary")] == [2, 2, 2]
+    assert events(ran.out)[-1]["changes"]["remove"] == 2
+    assert json.loads(Path("p.gitlab").read_text()) == {"create": 0, "update": 0, "delete": 2}
+    assert "oauth_app.one" in Path("p.md").read_text()
+    assert "oauth_app.one" in Path("p.html").read_text()
 
 
 def test_conflicts_and_warnings_are_diagnostics(provisioner, world) -> None:

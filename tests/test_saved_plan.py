@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,56 @@ def test_what_was_saved_is_applied_without_a_question_and_the_next_plan_is_empty
     assert provisioner("plan").out.startswith("No changes.")
 
 
+def told(text: str) -> list[str]:
+    """What `plan --out` says to type."""
+    (line,) = re.findall("type: provisioner (.*)", text)
+    return shlex.split(line)
+
+
+@pytest.mark.parametrize(
+    ("before", "options"),
+    [
+        ([], ["-f", "prod.yaml"]),
+        ([], ["-f", "it's here/prod.yaml", "-f", "it's here"]),
+        ([], ["-f", "prod.yaml", "--var-file", "its values.yaml"]),
+        (["--chdir", "it's here"], ["-f", "prod.yaml"]),
+        (["-chdir=it's here"], ["-f=prod.yaml", "--var-file=../its values.yaml"]),
+    ],
+)
+def test_what_it_says_to_type_finds_the_same_manifest_and_applies(
+    provisioner, world, monkeypatch, before: list[str], options: list[str]
+) -> None:
+    here = Path.cwd()
+    Path("apps.yaml").unlink()
+    Path("its values.yaml").write_text("domain: elsewhere\n")
+    Path("it's here").mkdir()
+    for folder in (Path(), Path("it's here")):
+        (folder / "prod.yaml").write_text(MANIFEST)
+    planned = provisioner(*before, "plan", *options, "--out", "its plan.json")
+    assert planned.status == 0, planned.err
+    monkeypatch.chdir(here)
+    ran = provisioner(*told(planned.out))
+    assert (ran.status, writes(world)) == (0, 2), ran.err
+
+
+def test_the_options_that_a_variable_gave_are_repeated_too(provisioner, world, monkeypatch) -> None:
+    Path("prod.yaml").write_text(MANIFEST)
+    with monkeypatch.context() as patch:
+        patch.setenv("PROVISIONER_FILE", "prod.yaml")
+        planned = provisioner("plan", "--out", "plan.json")
+    Path("apps.yaml").unlink()
+    assert provisioner(*told(planned.out)).status == 0
+
+
+def test_a_value_of_var_is_not_repeated_and_that_it_is_needed_is_said(provisioner, world) -> None:
+    planned = provisioner("plan", "--var", "domain=elsewhere", "--out", "plan.json")
+    words = "To do exactly this, give the same --var and type: provisioner apply plan.json\n"
+    assert words in planned.out
+    said = planned.out.partition("Saved to")[2]
+    assert "elsewhere" not in said
+    assert provisioner(*told(planned.out), "--var", "domain=elsewhere").status == 0
+
+
 def test_it_cannot_be_applied_twice(provisioner, world) -> None:
     provisioner("plan", "--out", "plan.json")
     provisioner("apply", "plan.json")
@@ -76,6 +127,9 @@ def test_the_digest_alone_approves_and_is_the_same_in_every_run(provisioner, wor
 def test_a_digest_that_is_none_is_refused(provisioner, world, digest: str) -> None:
     ran = provisioner("apply", "--digest", digest)
     assert (ran.status, writes(world)) == (1, 0)
+
+
+GIVE = "Give the -f, --var and --var-file that the plan was made with."
 
 
 def edit_manifest(sandbox) -> None:
@@ -117,7 +171,26 @@ def test_whatever_changed_since_is_named_and_nothing_is_done(provisioner, world,
     assert ran.status == 1
     assert "Error: Saved plan is stale" in ran.err
     assert f"What differs first is {named}" in ran.err
+    assert (GIVE in ran.err) == named.startswith("inputs.")
+    assert "Make it again with `provisioner plan --out FILE`" in ran.err
     assert writes(world) == 0
+
+
+def test_a_plan_of_another_manifest_or_other_variables_says_what_to_give(provisioner, world) -> None:
+    Path("prod").mkdir()
+    Path("prod/apps.yaml").write_text(MANIFEST)
+    assert provisioner("apply", "-f", "prod/apps.yaml", "--auto-approve").status == 0
+    world.calls.clear()
+    prod = ["-f", "prod/apps.yaml"]
+    for made_with, with_it, named in (
+        (prod, [], "inputs.lineage"),
+        ([*prod, "--var", "domain=elsewhere"], prod, "inputs.manifest"),
+    ):
+        provisioner("plan", *made_with, "--out", "plan.json")
+        ran = provisioner("apply", *with_it, "plan.json")
+        assert (ran.status, writes(world)) == (1, 0)
+        assert f"What differs first is {named}" in ran.err
+        assert GIVE in ran.err
 
 
 def test_another_value_of_a_variable_is_another_plan(provisioner, world) -> None:
@@ -308,6 +381,7 @@ def test_b62_a_plan_of_another_version_of_the_tool_is_refused(provisioner, world
     ran = provisioner("apply", "plan.json")
     assert ran.status == 1
     assert "inputs.provisioner_version: in the saved plan" in ran.err
+    assert GIVE not in ran.err
 
 
 def test_b62_a_plan_that_is_too_old_or_from_the_future_is_refused(provisioner, world) -> None:

@@ -326,7 +326,7 @@ def test_an_identity_file_has_comments_empty_lines_and_any_line_ending(own: tupl
 @pytest.mark.parametrize(
     "line",
     [
-        PRIVATE.encode(), b"canary-7Qz", b"age1canary-7Qz", b"AGE-PLUGIN-YUBIKEY-1canary-7Qz",
+        PRIVATE.encode(), b"canary-7Qz", b"age1canary-7Qz",
         b"AGE-SECRET-KEY-1canary-7Qz",
         b"\xff canary-7Qz", b"canary-7Qz \xc3\xa4", b"canary-7Qz\0",
     ],
@@ -399,7 +399,7 @@ def test_b58_an_ssh_key_that_needs_a_passphrase_is_told_so(
 ) -> None:
     private, _ = ssh_key(*options, passphrase="correct horse")
     error = refused(lambda: identities_from(private), hidden=private.reveal().decode()[60:100])
-    assert error.summary == "The SSH private key cannot be used"
+    assert error.summary == "The SSH private key in the identity file cannot be used"
     assert "passphrase" in error.detail
     assert "without a passphrase" in error.hint
 
@@ -445,6 +445,15 @@ def test_junk_is_opened_by_nobody(own: tuple[Secret, str], sealed: str) -> None:
     error = refused(lambda: open_sealed(sealed, identities_from(own[0])))
     assert "None of your identities opens this secret" in error.summary
     assert "PROVISIONER_AGE_KEY_FILE" in error.hint
+
+
+def test_what_was_tried_is_said_by_its_public_halves_and_cut_short(
+    own: tuple[Secret, str], ssh_key: Callable[..., tuple[Secret, str]]
+) -> None:
+    keys = (*identities_from(own[0]), *identities_from(ssh_key("-t", "ed25519")[0], '"id"'))
+    error = refused(lambda: open_sealed("junk", keys))
+    assert error.detail.startswith(f'Tried: {own[1]} in the identity file, an SSH key in "id". It was sealed')
+    assert ", …. It was" in refused(lambda: open_sealed("junk", keys * 6)).detail
 
 
 def test_without_an_identity_nothing_is_opened(own: tuple[Secret, str]) -> None:

@@ -126,6 +126,13 @@ def test_the_table_says_for_each_secret_since_when_it_is_held_for_whom_and_where
     ]
 
 
+def test_list_says_where_there_is_no_state(provisioner, tmp_path) -> None:
+    (tmp_path / "apps.yaml").write_text("version: 1\napps: {}\n")
+    ran = provisioner("secret", "list")
+    assert (ran.status, ran.out) == (0, "No app is recorded: there are no secrets.\n")
+    assert ran.err == 'Warning: there is no state in "state": nothing is listed; is it committed?\n'
+
+
 def test_list_needs_no_identity_and_opens_nothing(provisioner, hold, monkeypatch) -> None:
     hold(record("portal"))
     monkeypatch.delenv("SOPS_AGE_KEY")

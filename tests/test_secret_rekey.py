@@ -228,7 +228,7 @@ def test_a_passphrase_is_asked_for_once(provisioner, hold: Hold, monkeypatch) ->
 # --- what is not done
 
 
-@pytest.mark.parametrize("answer", ["no\n", "", "y\n", "YES\n"])
+@pytest.mark.parametrize("answer", ["no\n", "\n", "y\n", "YES\n"])
 def test_anything_but_yes_declines_and_nothing_is_written(provisioner, hold: Hold, answer: str) -> None:
     hold(record("a"))
     before = files()
@@ -236,6 +236,16 @@ def test_anything_but_yes_declines_and_nothing_is_written(provisioner, hold: Hol
     assert ran.status == 1
     assert ran.out.endswith("\nCancelled. Nothing was done.\n")
     assert files() == before
+
+
+def test_where_nobody_can_answer_it_is_an_error_that_says_what_to_give(provisioner, hold: Hold) -> None:
+    hold(record("a"))
+    before = files()
+    ran = provisioner("secret", "rekey", answer="")
+    assert (ran.status, files()) == (1, before)
+    assert ran.err.endswith(
+        "Error: There is no answer\n\nStandard input is at its end. Nothing was done.\nGive --auto-approve.\n"
+    )
 
 
 def swapped() -> AppRecord:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.errors import UsageError
 from provisioner.model import Secret
-from provisioner.settings import Settings, from_environment
+from provisioner.settings import COMMAND_LINE_ONLY, Settings, from_environment, from_home
 
 CANARY = "canary-7Qz"
 DEFAULTS = Settings(config_folder=Path("/home/me/.config/provisioner"))
@@ -29,7 +30,6 @@ def test_without_a_variable_everything_has_its_default() -> None:
     [
         "METEROID_API_KEY", "METEROID_API_KEY_FILE", "METEROID_BASE_URL", "PROVISIONER_AGE_RECIPIENTS",
         "SOPS_AGE_RECIPIENTS", "PROVISIONER_AGE_KEY_FILE", "SOPS_AGE_KEY_FILE", "SOPS_AGE_KEY",
-        "PROVISIONER_VAR_domain",
         "PROVISIONER_LOG", "PROVISIONER_LOG_PATH", "NO_COLOR", "FORCE_COLOR", "SSL_CERT_FILE",
         "SSL_CERT_DIR", "XDG_CONFIG_HOME",
     ],
@@ -83,9 +83,10 @@ def test_our_recipients_win_over_those_of_sops_and_stand_apart_by_commas_or_line
 
 def test_our_identity_file_wins_over_that_of_sops_and_the_text_is_kept_beside_it() -> None:
     both = {"PROVISIONER_AGE_KEY_FILE": "/ours", "SOPS_AGE_KEY_FILE": "/theirs", "SOPS_AGE_KEY": CANARY}
-    assert read(**both).identity_file == Path("/ours")
-    assert read(**both).identity_text == Secret(CANARY.encode())
-    assert read(**both | {"PROVISIONER_AGE_KEY_FILE": ""}).identity_file == Path("/theirs")
+    ours, theirs = read(**both), read(**both | {"PROVISIONER_AGE_KEY_FILE": ""})
+    assert (ours.identity_file, ours.identity_from) == (Path("/ours"), "PROVISIONER_AGE_KEY_FILE")
+    assert ours.identity_text == Secret(CANARY.encode())
+    assert (theirs.identity_file, theirs.identity_from) == (Path("/theirs"), "SOPS_AGE_KEY_FILE")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,23 @@ def test_the_config_folder_is_where_the_xdg_specification_has_it(
 def test_variables_are_those_with_our_prefix_without_it() -> None:
     found = read(PROVISIONER_VAR_domain="example.org", PROVISIONER_VAR_Region="eu", DOMAIN="other")
     assert found.variables == {"domain": "example.org", "Region": "eu"}
+
+
+def test_an_empty_variable_of_the_manifest_is_the_empty_text_as_with_the_flag() -> None:
+    assert read(PROVISIONER_VAR_suffix="").variables == {"suffix": ""}
+
+
+@pytest.mark.parametrize("path", ["~/key.txt", "~", "~me/key.txt", "./~/key.txt"])
+def test_a_path_that_begins_with_a_tilde_is_refused_by_the_name_of_its_variable(path: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        from_home(Path(path), "PROVISIONER_LOG_PATH")
+    assert caught.value.summary.startswith('PROVISIONER_LOG_PATH is "~')
+    assert "$HOME/…" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["/home/me/~/key.txt", "key~", "a/~"])
+def test_a_tilde_elsewhere_in_a_path_is_a_letter_like_others(path: str) -> None:
+    assert from_home(Path(path), "PROVISIONER_LOG_PATH") == Path(path)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +164,15 @@ def test_proxies_authorities_and_the_log_are_taken_as_they_are() -> None:
 def test_nothing_that_may_be_a_secret_is_in_the_print_of_the_settings(name: str) -> None:
     found = read(**{name: f"https://me:{CANARY}@example.org"})
     assert CANARY not in repr(found) + str(found) + f"{found}" + pprint.pformat(found)
+
+
+@pytest.mark.parametrize("name", COMMAND_LINE_ONLY)
+def test_what_only_the_command_line_says_is_refused_and_its_value_not_shown(name: str) -> None:
+    assert read(**{name: ""}) == DEFAULTS
+    with pytest.raises(UsageError) as caught:
+        read(**{name: CANARY})
+    assert caught.value.summary.startswith(f"{name} is set, and --")
+    assert CANARY not in f"{caught.value.summary}{caught.value.detail}{caught.value.hint}"
 
 
 def test_settings_do_not_change() -> None:

@@ -120,6 +120,17 @@ def team(clone, sandbox, tmp_path, monkeypatch, provisioner) -> Team:
 # The whole way of a change
 
 
+def test_where_there_is_no_branch_yet_drift_and_verify_say_so_and_are_no_success(team: Team) -> None:
+    team.commit(manifest(APPS))
+    runner = team.runner()
+    said = (
+        f"Warning: there is no state in the branch {NAME} of origin: nothing was {{}}; is it the right one?\n"
+    )
+    for arguments, undone in ((("drift", "--detailed-exitcode"), "compared"), (("verify",), "verified")):
+        ran = team.run(runner, *arguments)
+        assert (ran.returncode, ran.stderr) == (1, said.format(undone))
+
+
 def test_a_change_goes_from_a_pull_request_to_an_apply_by_digest_and_drift_is_seen(team: Team) -> None:
     team.commit(manifest({}))
     team.commit(manifest(APPS), "change")

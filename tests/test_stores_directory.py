@@ -461,6 +461,45 @@ def test_a_file_that_an_apply_takes_away_while_the_state_is_read_is_no_error(
     assert DirectoryStore(folder, Interleaved()).read() == State(HEADER)
 
 
+# --- a folder that is somebody else's
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".env", "apps.yaml", "state", "state.json.orig", ".notes.tmp"])
+def test_a_folder_that_holds_other_things_is_not_made_a_state(folder: Path, name: str) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    for other in ("README.md", name):
+        (folder / other).touch()
+    before = tree(folder)
+    with (
+        pytest.raises(StateError, match="is not for a state alone") as caught,
+        DirectoryStore(folder).lock("x"),
+    ):
+        pytest.fail("it is held")
+    assert f'"{name}"' in caught.value.detail
+    assert "Name a folder of its own" in caught.value.hint
+    assert tree(folder) == before
+
+
+def test_a_folder_that_is_prepared_or_was_left_by_a_first_run_that_was_killed_becomes_a_state(
+    folder: Path,
+) -> None:
+    for name in ("apps", ".journal", ".git", "lost+found"):
+        (folder / name).mkdir(parents=True)
+    own = [".lock", ".gitignore", ".state.json.0a1b2c3d.tmp", "..gitignore.0a1b2c3d.tmp"]
+    for name in [*own, "README.md", ".gitkeep", ".gitattributes", ".journal/run_1.sight"]:
+        (folder / name).touch()
+    with DirectoryStore(folder).lock("apply"):
+        assert mode(folder) == 0o700
+
+
+def test_a_state_that_is_one_may_have_other_things_beside_it(store: DirectoryStore, folder: Path) -> None:
+    store.write_header(HEADER)
+    (folder / "notes.txt").touch()
+    with store.lock("apply"):
+        assert store.read() == State(HEADER)
+
+
 # --- the lock
 
 

@@ -128,6 +128,11 @@ def test_where_there_is_no_branch_the_state_is_empty_and_reading_makes_none(here
     assert here.branch.tips() == Tips(None, None)
 
 
+def test_it_says_where_it_is(here: Runner) -> None:
+    assert here.store.where() == f"the branch {NAME} of origin"
+    assert here.store.where("apps/one.json") == f"{NAME}:apps/one.json"
+
+
 def test_what_was_written_under_the_lock_is_what_every_other_clone_reads(here: Runner, there: Runner) -> None:
     here.record("one", "two")
     with here.store.lock("apply"):

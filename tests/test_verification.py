@@ -85,6 +85,20 @@ def test_a_server_that_does_not_answer_is_could_not_ask(provisioner, applied) ->
     assert "oauth_app.a  could not ask: " in ran.out
 
 
+def test_where_there_is_no_state_nothing_is_confirmed(provisioner, sandbox) -> None:
+    provisioner("init", "-f", "starter.yaml")
+    Path("apps.yaml").write_text(TWO)
+    for options in ([], ["--json"]):
+        ran = provisioner("verify", *options)
+        assert ran.status == 1
+        said = 'Warning: there is no state in "state": nothing was verified; is it committed?\n'
+        assert ran.err == said
+    assert json.loads(ran.out)["confirmed"] is False
+    assert said in provisioner("verify", "a").err
+    Path("apps.yaml").write_text("version: 1\napps: {}\n")
+    assert provisioner("verify").status == 0
+
+
 def test_an_address_that_is_not_in_the_state_is_an_error(provisioner, applied) -> None:
     assert provisioner("verify", "c").status == 1
 

@@ -82,8 +82,6 @@ def command(
     manifest = (files, variables, var_files)
     promised, asked, destroy = promise(plan_file, digest, max_age, asked, destroy)
     approved = auto_approve or promised is not None
-    if reports.as_json and not approved:
-        raise UsageError("--json cannot ask", "", "Give --auto-approve, or a plan that was saved.")
     return start(manifest, asked, destroy, approved, parallelism, lock_timeout, no_color, promised, reports)
 
 
@@ -103,6 +101,8 @@ def start(
     from provisioner.cli.planning import choices_from, planner
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
 
+    if reports.as_json and not auto_approve:
+        raise UsageError("--json cannot ask", "", "Give --auto-approve, or `apply` a plan that was saved.")
     choices = choices_from(asked)
     workspace, find = open_workspace(*manifest), found_once()
     stop = threading.Event()
@@ -146,6 +146,7 @@ class Job:
     asked: Asked = field(default_factory=Asked)
     promised: Promised | None = None
     reports: Reports = NO_REPORTS
+    can_be_saved: bool = True  # by `plan --out`
 
     def look(self) -> tuple[State, Plan, Observed, float]:
         """The state, one list call, the plan, and when that began (seconds of a steady clock)."""
@@ -202,7 +203,7 @@ def apply_asked(job: Job) -> int:
             with job.workspace.store.lock("apply", job.lock_timeout):
                 settle(job.look()[1], job.workspace.store)
         return conclude(job, Ended(plan, ApplyResult(())))
-    if not confirmed(plan, destroy=job.destroy):
+    if not confirmed(plan, job.consent, destroy=job.destroy, can_be_saved=job.can_be_saved):
         return EXIT_ERROR
 
     def work() -> Ended:

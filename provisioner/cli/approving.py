@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from provisioner.errors import EXIT_INTERRUPTED, EXIT_UNFINISHED, PlanError
@@ -21,34 +21,36 @@ def check_consent(consent: Consent, plan: Plan, reports: Reports, *, saved: bool
     if missing:
         if not reports.as_json:
             say("")
-        allows = " ".join(
-            f"--allow {action.shown_as.value}:{action.address.key}" for action in missing if action.shown_as
-        )
         raise PlanError(
             f"{len(missing)} of these changes need consent, and nobody gave it",
             "Where nobody is asked, nothing is destroyed or rotated that was not allowed by name.",
-            f"If the plan is right, {'make and save it' if saved else 'run it'} again with: {allows}",
+            f"If the plan is right, {'make and save it' if saved else 'run it'} again with: "
+            + _allows(missing),
         )
 
 
-def confirmed(plan: Plan, *, destroy: bool) -> bool:
-    """Ask; only the literal yes will do."""
-    from provisioner.cli.output import say
+def _allows(missing: Iterable[Action]) -> str:
+    return " ".join(
+        f"--allow {action.shown_as.value}:{action.address.key}" for action in missing if action.shown_as
+    )
+
+
+def confirmed(plan: Plan, consent: Consent, *, destroy: bool, can_be_saved: bool) -> bool:
+    """Ask; only the literal yes will do. `consent` says what it takes where nobody is there."""
+    from provisioner.cli.asking import says_yes
     from provisioner.plan import ActionKind
 
     destroyed = [str(action.address) for action in plan.actions if action.destroys]
     rotated = [str(action.address) for action in plan.actions if action.shown_as is ActionKind.ROTATE]
-    say("\nDo you really want to destroy all of them?" if destroy else "\nDo you want to do this?")
+    lines = ["\nDo you really want to destroy all of them?" if destroy else "\nDo you want to do this?"]
     if destroyed:
-        say(f"  The client ids and tokens of {', '.join(destroyed)} stop working, for good.")
+        lines.append(f"  The client ids and tokens of {', '.join(destroyed)} stop working, for good.")
     if rotated:
-        say(f"  The present secrets of {', '.join(rotated)} stop working at once.")
-    say("  Only 'yes' will be accepted to approve.\n\n  Enter a value: ", end="")
-    if sys.stdin is not None and sys.stdin.readline().strip() == "yes":
-        say("")
-        return True
-    say("\nApply cancelled. Nothing was done.")
-    return False
+        lines.append(f"  The present secrets of {', '.join(rotated)} stop working at once.")
+    given = f"--auto-approve {_allows(consent.missing(plan.actions))}".rstrip()
+    plan_it = f"`provisioner plan {'--destroy ' if destroy else ''}--out FILE`"
+    saved = f"; or save the plan with {plan_it}, and apply that" if can_be_saved else ""
+    return says_yes("\n".join(lines), "Apply cancelled. Nothing was done.", f"Give {given}{saved}.")
 
 
 def outlives(action: Action) -> bool:

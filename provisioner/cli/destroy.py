@@ -9,19 +9,23 @@ import click
 from provisioner.cli.apply import start
 from provisioner.cli.options import (
     Asked,
+    OfManifest,
+    Reports,
     approve_option,
     choice_options,
     lock_option,
     manifest_options,
     no_color_option,
     parallelism_option,
+    report_options,
 )
 
 
-@click.command()
+@click.command(cls=OfManifest)
 @manifest_options
 @approve_option
 @choice_options
+@report_options
 @parallelism_option
 @lock_option
 @no_color_option
@@ -31,6 +35,7 @@ def command(
     var_files: Sequence[str],
     auto_approve: bool,
     asked: Asked,
+    reports: Reports,
     parallelism: int,
     lock_timeout: float,
     no_color: bool,
@@ -41,4 +46,4 @@ def command(
     --auto-approve it needs --allow delete. Apps that are not in the state are left alone.
     """
     manifest = (files, variables, var_files)
-    return start(manifest, asked, True, auto_approve, parallelism, lock_timeout, no_color)
+    return start(manifest, asked, True, auto_approve, parallelism, lock_timeout, no_color, reports=reports)

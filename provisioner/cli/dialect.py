@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 import click
 
 PREFIX = "PROVISIONER_"
-# What consents is said on the command line, by whoever is there; variables have PROVISIONER_VAR_name.
-NO_TWIN = frozenset({"allow", "auto-approve", "rotate", "var", "var-file", "yes"})
+# What consents, and what changes what is done, is said on the command line by whoever is there, and refused
+# where the environment says it (settings.COMMAND_LINE_ONLY). The variables have PROVISIONER_VAR_name.
+NO_TWIN = frozenset({
+    "allow", "auto-approve", "destroy", "max-deletes", "replace", "rotate", "state", "var", "var-file", "yes",
+})  # fmt: skip
 
 # Every long option, so that none needs to be imported to know it; a test holds this against the commands.
 FLAGS = frozenset({
-    "again", "auto-approve", "check", "destroy", "detailed-exitcode", "diff", "generate", "help", "json",
-    "keep-env", "no-color", "refresh", "rotate", "version", "yes",
+    "again", "auto-approve", "check", "destroy", "detailed-exitcode", "diff", "dry-run", "generate", "help",
+    "json", "keep-env", "no-color", "refresh", "rotate", "version", "yes",
 })  # fmt: skip
 VALUES = frozenset({
     "allow", "api-key", "chdir", "data", "digest", "exclude", "fault", "field", "file", "format",
@@ -22,6 +25,14 @@ VALUES = frozenset({
     "parallelism", "port", "prefix", "replace", "state", "target", "var", "var-file",
 })  # fmt: skip
 OPPOSITES = {"refresh": "no-refresh", "no-refresh": "refresh"}  # flags that can be said either way
+# What Terraform has an option for and we have not, and what to type instead.
+HINTS = {
+    "force": "`state unlock ID` needs none; --auto-approve and --allow say what may be done without asking.",
+    "input": "With --auto-approve nothing is asked.",
+    "lock": "Nothing is written without the lock; --lock-timeout says how long to wait for it.",
+    "refresh-only": "`provisioner drift` shows what was changed outside of provisioner.",
+}
+YAML = (".yaml", ".yml")
 _SINGLE = re.compile(r"-([a-z][a-z-]+)(?:=(.*))?", re.DOTALL)
 
 
@@ -40,7 +51,7 @@ def translated(arguments: Sequence[str]) -> Iterator[str]:
         elif name in VALUES:
             yield f"--{name}" if value is None else f"--{name}={value}"
         else:
-            yield argument
+            yield from _file(argument)
 
 
 def _flag(name: str, value: str | None) -> Iterator[str]:
@@ -53,11 +64,29 @@ def _flag(name: str, value: str | None) -> Iterator[str]:
         yield f"--{OPPOSITES[name]}"
 
 
+def _file(argument: str) -> Iterator[str]:
+    """`-f=x.yaml` is `-f x.yaml`. A word like `-force` is not taken for a file called `orce`."""
+    rest = argument[2:] if argument.startswith("-f") else ""
+    if rest.startswith("="):
+        yield from ("-f", rest[1:])
+    elif not rest or ("=" not in rest and ("/" in rest or rest.endswith(YAML))):
+        yield argument
+    else:
+        typed = argument.partition("=")[0]
+        hint = HINTS.get(typed[1:], "A file is named with -f FILE, and a space between the two.")
+        raise click.NoSuchOption(typed, f"No such option {typed!r}. {hint}")
+
+
 def as_typed(error: click.NoSuchOption, arguments: Sequence[str]) -> click.NoSuchOption:
     """About `-bogus` as a whole, which click takes for short options, so that it says `-b`."""
+    if error.ctx is None:
+        return error
     words = (argument.partition("=")[0] for argument in arguments if not argument.startswith("--"))
-    typed = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), None)
-    if typed is None or error.ctx is None:
+    found = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), None)
+    typed = found or error.option_name
+    if hint := HINTS.get(typed.lstrip("-")):
+        return click.NoSuchOption(typed, f"No such option {typed!r}. {hint}", None, error.ctx)
+    if found is None:
         return error
     options = [name for option in error.ctx.command.get_params(error.ctx) for name in _long_names(option)]
     message = click.NoSuchOption(typed).message

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import click
 
+from provisioner.cli.options import OfManifest
 from provisioner.errors import EXIT_ERROR
 
 
-@click.command()
+@click.command(cls=OfManifest)
 @click.option(
     "-f", "--file", "files", multiple=True, metavar="PATH", help="Manifest file or folder; repeatable."
 )

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from provisioner.cli.output import complain, say
 from provisioner.cli.workspace import (
-    DEFAULT_FILES,
     Workspace,
     base_url,
     connect,
+    default_files,
     exists,
     is_empty,
     open_what_there_is,
@@ -115,7 +115,7 @@ def _next(files: Sequence[str], target: Path) -> str:
 
     Where the schema that its first line names is not there, one of them brings it.
     """
-    names = [*files] or [name for name in DEFAULT_FILES if exists(Path(name))][:1]
+    names = [*files] or default_files()
     if target.parent not in map(Path, names):  # as a part of a folder it is read already
         names.append(str(target))
     lines = [f"provisioner import --generate{_options(files)} > {shlex.quote(str(target))}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from getpass import GetPassWarning, getpass
 from pathlib import Path
 from threading import Lock
@@ -15,13 +15,22 @@ from provisioner.cli.output import complain
 from provisioner.errors import SealingError
 from provisioner.files import read_input, reporting, shown
 from provisioner.model import Secret
-from provisioner.sealing import Identity, identities_from, is_encrypted, takes_passphrase, unlock
-from provisioner.settings import Settings
+from provisioner.sealing import (
+    Identity,
+    identities_from,
+    is_encrypted,
+    is_for_plugins,
+    plugin_lines,
+    takes_passphrase,
+    unlock,
+)
+from provisioner.settings import Settings, from_home
 from provisioner.text import escape
 
 _LIMIT = 1024 * 1024
 _OTHERS = 0o077  # group and world
 _WORLD = 0o007
+_SHOWN = 10
 _WITHOUT_HOME = Path("/.config/provisioner")  # what the settings come to where HOME is unset
 
 
@@ -43,28 +52,50 @@ def found_once() -> Find:
 
 
 def find_identities(settings: Settings) -> tuple[Identity, ...]:
-    """The user's private keys, where users of age and SOPS have them. A passphrase is asked for."""
+    """The user's private keys, where users of age and SOPS have them: those of a file come first.
+
+    A passphrase is asked for. What is for age's plugins is passed over, with a word.
+    """
+    given = list(_contents(settings))
+    usable = [item for item in given if not is_for_plugins(item[0])] or given
+    found = tuple(key for content, place in usable for key in identities_from(content, place))
+    for content, place in given:
+        if lines := plugin_lines(content):
+            complain(f"Note: {_passed_over(lines)} of {place}: plugins of age are not supported here.")
+    return found
+
+
+def _contents(settings: Settings) -> Iterator[tuple[Secret, str]]:
+    """What is in the file and in SOPS_AGE_KEY, unlocked, each with what messages call the place."""
     path = identity_file(settings)
-    if path is None:
-        text = settings.identity_text
-        return () if text is None else identities_from(_unlocked(text, "SOPS_AGE_KEY"))
-    with reporting("read", path):
-        found = path.exists()
-    if path != settings.identity_file and not found:
-        return ()
-    content = Secret(read_input(path, _LIMIT))
-    if not is_encrypted(content):
-        _check_mode(path)
-    return identities_from(_unlocked(content, shown(path)))
+    if path is not None:
+        with reporting("read", path):
+            found = path.exists()
+        if found or settings.identity_file:
+            content = Secret(read_input(path, _LIMIT, "Give the key itself in SOPS_AGE_KEY."))
+            if not is_encrypted(content):
+                _check_mode(path)
+            place = shown(path.absolute())
+            yield _unlocked(content, place), place
+    if settings.identity_text is not None:
+        yield _unlocked(settings.identity_text, "SOPS_AGE_KEY"), "SOPS_AGE_KEY"
+
+
+def _passed_over(lines: Sequence[int]) -> str:
+    """Which lines are left out; the first ten."""
+    numbers = ", ".join(map(str, lines[:_SHOWN])) + ", …" * (len(lines) > _SHOWN)
+    return f"passed over line{'s' * (len(lines) != 1)} {numbers}"
 
 
 def identity_file(settings: Settings) -> Path | None:
     """The file to look for private keys in: the one that is named, else the user's own.
 
-    None where SOPS_AGE_KEY holds them, and where there is no home folder for a file of one's own.
+    None where SOPS_AGE_KEY alone holds them, and where there is no home folder for a file of one's own.
     """
-    if settings.identity_file or settings.identity_text:
-        return settings.identity_file
+    if settings.identity_file:
+        return from_home(settings.identity_file, settings.identity_from)
+    if settings.identity_text:
+        return None
     homeless = not settings.config_folder.is_absolute() or settings.config_folder == _WITHOUT_HOME
     return None if homeless else settings.own_identity
 

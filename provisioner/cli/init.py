@@ -58,7 +58,7 @@ def command(file: str) -> None:
     The identity is a private key in your own config folder (0600), made once and used again.
     """
     from provisioner.cli.output import say
-    from provisioner.cli.workspace import exists
+    from provisioner.cli.workspace import DEFAULT_FOLDER, exists, yaml_files
     from provisioner.files import shown, write_new
     from provisioner.render.manifest_text import SCHEMA_LINE
     from provisioner.settings import from_environment
@@ -67,6 +67,12 @@ def command(file: str) -> None:
     if exists(manifest):
         raise UsageError(
             f"{shown(manifest)} exists already", "It was left as it is.", "Name another file with -f."
+        )
+    if file == DEFAULT and yaml_files(Path(DEFAULT_FOLDER)):
+        raise UsageError(
+            "There is a manifest already, in apps/",
+            "With apps.yaml beside it, no command could tell which of them is meant.",
+            "Edit the files in apps/, or name another file with -f.",
         )
     identity, recipient = _identity(from_environment())
     write_new(manifest, STARTER.format(schema=SCHEMA_LINE, recipient=recipient).encode(), 0o644)
@@ -104,22 +110,21 @@ def _identity(settings: Settings) -> tuple[str, str]:
 
     path = identity_file(settings)
     if path is not None and not exists(path):
-        return shown(path), _made(path)
+        return shown(path.absolute()), _made(path)
     if path is None and settings.identity_text is None:
         raise UsageError(
             "There is no home folder to keep an identity in",
             "HOME is not set to a folder of yours, and neither is XDG_CONFIG_HOME.",
             "Set one of them, or name a file in PROVISIONER_AGE_KEY_FILE; it is made if it is not there.",
         )
-    place = "SOPS_AGE_KEY" if path is None else shown(path)
-    public = next((key.public for key in find_identities(settings) if key.public), None)
-    if public is None:
-        raise UsageError(
-            f"{place} holds no age identity",
-            "An SSH key does not tell its public half here.",
-            "Put its .pub line under state.recipients yourself.",
-        )
-    return place, public
+    for key in find_identities(settings):
+        if key.public:
+            return key.place, key.public
+    raise UsageError(
+        f"{'SOPS_AGE_KEY' if path is None else shown(path.absolute())} holds no age identity",
+        "An SSH key does not tell its public half here.",
+        "Put its .pub line under state.recipients yourself.",
+    )
 
 
 def _made(path: Path) -> str:

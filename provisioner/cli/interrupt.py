@@ -17,7 +17,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def stopping(stop: threading.Event) -> Iterator[None]:
-    """The first signal sets `stop`."""
+    """The first signal sets `stop`. One that is ignored already, as `nohup` has it, stays so."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
@@ -27,7 +27,8 @@ def stopping(stop: threading.Event) -> Iterator[None]:
             "\nInterrupted: nothing new is started; what is in flight is recorded. Once more to stop at once."
         )
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    minded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in minded}
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from provisioner.cli.output import complain
 from provisioner.errors import UsageError
 from provisioner.files import make_private, shown
-from provisioner.settings import Settings
+from provisioner.settings import Settings, from_home
 from provisioner.text import quote
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -40,7 +40,7 @@ def start_log(settings: Settings) -> None:
         )
     handler: logging.Handler = logging.StreamHandler()
     if settings.log_path:
-        handler = LogFile(settings.log_path)
+        handler = LogFile(from_home(settings.log_path, "PROVISIONER_LOG_PATH"))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     log = logging.getLogger("provisioner")
     for earlier in list(log.handlers):

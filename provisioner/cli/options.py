@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 import click
 
+from provisioner.cli.dialect import YAML
 from provisioner.duration import duration
+from provisioner.errors import UsageError
 from provisioner.frozen import dataclass
 
 Command = Callable[..., Any]
@@ -28,11 +31,45 @@ def manifest_options(command: Command) -> Command:
             "files",
             multiple=True,
             metavar="PATH",
-            help="Manifest file or folder; repeatable. Without it: apps.yaml, else apps/.",
+            help="Manifest file or folder; repeatable. Without it: apps.yaml or apps/.",
         ),
     ):
         command = option(command)
     return command
+
+
+class OfManifest(click.Command):
+    """A command that takes no arguments, and whose manifest is named with -f."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say so of a manifest that stands alone."""
+        ctx.allow_extra_args = True
+        left = super().parse_args(ctx, list(args))
+        if left and not ctx.resilient_parsing:
+            refuse_manifest(left, ctx.command_path)
+        ctx.allow_extra_args = False
+        return super().parse_args(ctx, args) if left else left
+
+
+def is_folder(word: str) -> bool:
+    """Whether an argument names a folder; one that cannot be looked at is none."""
+    from pathlib import Path  # only where one was given
+
+    with suppress(OSError, ValueError):
+        return Path(word).is_dir()
+    return False
+
+
+def refuse_manifest(words: Sequence[str], command: str) -> None:
+    """Raise UsageError where all of these arguments look like manifests."""
+    from shlex import quote  # only where one was given
+
+    from provisioner.text import escape
+
+    if not all(word.endswith(YAML) or is_folder(word) for word in words):
+        return
+    options = " ".join(f"-f {quote(word)}" for word in words)
+    raise UsageError("A manifest is named with -f", "", f"Type: {escape(f'{command} {options}')}")
 
 
 @dataclass(frozen=True, slots=True)

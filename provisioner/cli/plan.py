@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
+from shlex import join
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +12,7 @@ import click
 from provisioner.cli.options import (
     Asked,
     NewFile,
+    OfManifest,
     Reports,
     choice_options,
     destroy_option,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from provisioner.plan import Plan
 
 
-@click.command()
+@click.command(cls=OfManifest)
 @manifest_options
 @click.option("--refresh/--no-refresh", default=True, help="Ask the API what exists (default), or do not.")
 @click.option(
@@ -76,16 +77,28 @@ def command(  # one parameter an option
 
         digest = save(out, content_of(plan, prior, workspace, can_read, asked, destroy), text)
         if not reports.as_json:
-            say(f"\nSaved to {shown(Path(out))}. {_what_for(plan, out, digest)}")
+            typed = _apply_line(out, files, variables, var_files)
+            say(f"\nSaved to {shown(Path(out))}. {_what_for(plan, typed, digest)}")
     if plan.conflicts:
         return EXIT_ERROR
     return EXIT_CHANGES if detailed_exitcode and plan.changes else 0
 
 
-def _what_for(plan: Plan, out: str, digest: str) -> str:
+def _what_for(plan: Plan, typed: str, digest: str) -> str:
     """What can be done with a saved plan."""
     if not plan.refreshed:
         return "It is to be read: it cannot be applied, because the API was not asked."
     if plan.conflicts:
         return "It is to be read: it cannot be applied, because of what stands in the way."
-    return f"To do exactly this, type: provisioner apply {quote(out)}\nIts digest is {digest}"
+    return f"To do exactly this, {typed}\nIts digest is {digest}"
+
+
+def _apply_line(out: str, files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]) -> str:
+    """What to type, with all that finds the same manifest. No value of --var is shown: logs are kept."""
+    from provisioner.text import escape  # --help does not need it
+
+    chdir = click.get_current_context().find_root().params.get("chdir")
+    words = ["provisioner", *([] if chdir is None else ["--chdir", chdir]), "apply"]
+    words += [word for file in files for word in ("-f", file)]
+    words += [word for file in var_files for word in ("--var-file", file)]
+    return f"{'give the same --var and ' if variables else ''}type: {escape(join([*words, out]))}"

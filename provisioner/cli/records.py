@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from provisioner.cli.output import complain
 from provisioner.errors import UsageError
 from provisioner.model import Address
 from provisioner.state import AppRecord, State
+
+if TYPE_CHECKING:
+    from provisioner.ports import StateStore
 
 
 def records_of(state: State, addresses: Sequence[str]) -> list[AppRecord]:
@@ -37,6 +41,17 @@ def refuse_open(state: State, addresses: Collection[Address]) -> None:
             raise UsageError(
                 f"An earlier run left {entry.operation.address} open", "", "Run `provisioner apply` first."
             )
+
+
+def warn_absent(state: State, store: StateStore, undone: str) -> bool:
+    """Whether there is no state at all. It is said, with what was not done: nothing is wrong with nothing."""
+    from provisioner.stores.directory import DirectoryStore
+
+    if state.header is not None:
+        return False
+    ask = "is it committed?" if isinstance(store, DirectoryStore) else "is it the right one?"
+    complain(f"Warning: there is no state in {store.where()}: {undone}; {ask}")
+    return True
 
 
 def warn_open(state: State, records: Collection[AppRecord]) -> None:

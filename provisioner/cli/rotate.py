@@ -74,5 +74,6 @@ def rotate(
             lock_timeout,
             False if no_color else workspace.settings.colour,
             stop,
+            can_be_saved=False,
         )
         return apply_approved(job) if auto_approve else apply_asked(job)

@@ -10,7 +10,7 @@ from typing import Any
 
 from provisioner import __version__
 from provisioner.cli.clock import SystemClock
-from provisioner.cli.options import Asked
+from provisioner.cli.options import Asked, is_folder, refuse_manifest
 from provisioner.cli.workspace import Readers, Workspace, base_url
 from provisioner.errors import UsageError
 from provisioner.files import Files, read_input, shown
@@ -49,8 +49,8 @@ class Promised:
             raise UsageError(
                 "The plan is not the one of --digest",
                 f"Its digest is {digest_of(content)}. Nothing was done.",
-                "Give what it was made with as well (--allow, --target and so on), or make the plan again, "
-                "have it reviewed, and give the digest that it prints.",
+                "Give what it was made with as well (-f, --var, --allow, --target and so on), or make the "
+                "plan again, have it reviewed, and give the digest that it prints.",
             )
 
 
@@ -99,8 +99,16 @@ def promise(
     return _by_file(path, None if max_age is None else timedelta(seconds=max_age))
 
 
+def read_plan(path: str, command: str) -> dict[str, Any]:
+    """A saved plan, as `command` was given it. Raises UsageError where a manifest was meant."""
+    data = b"" if is_folder(path) else read_input(Path(path), PLAN_LIMIT)
+    if not data.startswith(b"{"):  # as every saved plan does, whatever its name
+        refuse_manifest([path], command)
+    return read_saved(data, path)
+
+
 def _by_file(path: str, max_age: timedelta | None) -> tuple[Promised, Asked, bool]:
-    whole = read_saved(read_input(Path(path), PLAN_LIMIT), path)
+    whole = read_plan(path, "provisioner apply")
     check_applicable(whole, path)
     check_age(whole, SystemClock().now(), max_age)
     asked, destroy = _choices(whole, path)

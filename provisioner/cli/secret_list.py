@@ -41,10 +41,11 @@ def command(
     """
     from provisioner.cli.clock import SystemClock
     from provisioner.cli.output import say
-    from provisioner.cli.records import records_of, warn_open
+    from provisioner.cli.records import records_of, warn_absent, warn_open
 
     store, expected = _look(files, variables, var_files, folder)
     state = store.read()
+    warn_absent(state, store, "nothing is listed")
     records = records_of(state, addresses)
     now = datetime.fromisoformat(SystemClock().now())
     say(_as_json(records, expected) if as_json else _as_text(records, expected, now), end="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -54,9 +53,10 @@ def rekey(workspace: Workspace, addresses: Sequence[str], approved: bool, lock_t
     from provisioner.rekeying import open_all
     from provisioner.sealing import Sealer
 
-    identities = find_identities(workspace.settings)  # once: they may take a passphrase
+    settings = workspace.settings
+    identities = find_identities(settings)  # once: they may take a passphrase
     present = readers(workspace, lambda _: identities)
-    sealer, store, opener = Sealer(present.recipients), workspace.store, opener_of(identities)
+    sealer, store, opener = Sealer(present.recipients), workspace.store, opener_of(identities, settings)
     with ExitStack() as held:
         if approved:
             held.enter_context(store.lock("secret rekey", lock_timeout))
@@ -123,15 +123,9 @@ def _show(opened: Sequence[Opened], present: Readers, identities: Sequence[Ident
 
 
 def _confirmed() -> bool:
-    """Ask; only the literal yes will do."""
-    from provisioner.cli.output import say
+    from provisioner.cli.asking import says_yes
 
-    say("\nDo you want to do this?\n  Only 'yes' will be accepted to approve.\n\n  Enter a value: ", end="")
-    if sys.stdin.readline().strip() == "yes":
-        say("")
-        return True
-    say("\nCancelled. Nothing was done.")
-    return False
+    return says_yes("\nDo you want to do this?", "Cancelled. Nothing was done.", "Give --auto-approve.")
 
 
 def _still(before: State, now: State) -> None:

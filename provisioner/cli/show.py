@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -46,13 +45,12 @@ def _show_plan(path: str, as_json: bool, reports: Reports) -> None:
     import json
 
     from provisioner.cli.output import say
-    from provisioner.cli.saving import PLAN_LIMIT
+    from provisioner.cli.saving import read_plan
     from provisioner.cli.showing import write_reports
-    from provisioner.files import read_input
-    from provisioner.render.saved_plan import read_saved, refuse
+    from provisioner.render.saved_plan import refuse
     from provisioner.text import escape
 
-    whole = read_saved(read_input(Path(path), PLAN_LIMIT), path)
+    whole = read_plan(path, "provisioner show")
     try:
         write_reports(whole, whole["text"], reports)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # digests right, and parts wrong

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from provisioner.cli.options import manifest_options, state_options
+from provisioner.cli.options import OfManifest, lock_option, manifest_options, state_options
 from provisioner.errors import UsageError
 
 
@@ -15,7 +15,7 @@ def command() -> None:
     """Look at the state, and mend it by hand."""
 
 
-@command.command("list")
+@command.command("list", cls=OfManifest)
 @state_options
 def list_records(
     files: Sequence[str], variables: Sequence[str], var_files: Sequence[str], folder: str | None
@@ -50,35 +50,47 @@ def show_record(
 
 @command.command("rm")
 @state_options
+@lock_option
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
 def remove_records(
     files: Sequence[str],
     variables: Sequence[str],
     var_files: Sequence[str],
     folder: str | None,
+    lock_timeout: float,
+    dry_run: bool,
     addresses: Sequence[str],
 ) -> None:
     """Forget recorded apps, sealed secrets included. The API keeps them.
 
     Where the manifest still has them, the next plan finds them there and shows how to import them.
     """
+    from contextlib import nullcontext
+
     from provisioner.cli.output import say
     from provisioner.cli.records import records_of, refuse_open
     from provisioner.cli.workspace import open_store
+    from provisioner.render.state_text import removal_text
+    from provisioner.stores.reading import APPS, RECORD
 
     store = open_store(folder, files, variables, var_files)
-    with store.lock("state rm"):
+    with nullcontext() if dry_run else store.lock("state rm", lock_timeout):
         state = store.read()
         records = records_of(state, addresses)
         refuse_open(state, [record.address for record in records])
-        for record in records:
+        for record in () if dry_run else records:
             store.delete_record(record.address)
     for record in records:
-        say(f"Removed {record.address} [id={record.app.id}]")
+        file = store.where(f"{APPS}/{record.address.key}{RECORD}")
+        say(removal_text(record, file, done=not dry_run), end="")
+    if dry_run:
+        say("Nothing was removed.")
 
 
 @command.command("mv")
 @state_options
+@lock_option
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 def move_record(
@@ -86,6 +98,7 @@ def move_record(
     variables: Sequence[str],
     var_files: Sequence[str],
     folder: str | None,
+    lock_timeout: float,
     source: str,
     target: str,
 ) -> None:
@@ -99,7 +112,7 @@ def move_record(
 
     store = open_store(folder, files, variables, var_files)
     address = Address.parse(target)
-    with store.lock("state mv"):
+    with store.lock("state mv", lock_timeout):
         state = store.read()
         (record,) = records_of(state, [source])
         refuse_open(state, (record.address, address))

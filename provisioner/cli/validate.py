@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import click
 
-from provisioner.cli.options import manifest_options
+from provisioner.cli.options import OfManifest, manifest_options
 
 
-@click.command()
+@click.command(cls=OfManifest)
 @manifest_options
 def command(files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]) -> None:
     """Check the manifest, without the network, a token or a key."""

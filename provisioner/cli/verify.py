@@ -30,11 +30,12 @@ def command(
     """Prove that the stored secrets are the live ones, without changing anything at the API.
 
     Each is opened with your identity and shown to the API's introspection, which says whether it takes it.
-    Exit status 1 unless all are confirmed and no operation is open.
+    Exit status 1 unless all are confirmed and no operation is open, and where the manifest has apps and there
+    is no state.
     """
     from provisioner.cli.opening import opener
     from provisioner.cli.output import complain, say
-    from provisioner.cli.records import records_of
+    from provisioner.cli.records import records_of, warn_absent
     from provisioner.cli.workspace import base_url, connect, open_workspace
     from provisioner.refresh import check_base_url
     from provisioner.render.verify_text import verify_json, verify_text
@@ -42,6 +43,7 @@ def command(
 
     workspace = open_workspace(files, variables, var_files)
     state = workspace.store.read()
+    lacking = warn_absent(state, workspace.store, "nothing was verified") and bool(workspace.desired.apps)
     check_base_url(state, base_url(workspace))
     records = records_of(state, addresses)
     for entry in state.open:
@@ -49,10 +51,10 @@ def command(
     open_secret = opener(workspace.settings)
     with connect(workspace) as api:
         verified = list(verify(records, open_secret, api))
-    say(verify_json(verified) if as_json else verify_text(verified), end="")
+    say(verify_json(verified, lacking=lacking) if as_json else verify_text(verified), end="")
     tried = {item.address for item in verified if item.verdict is Verdict.UNCONFIRMED_UNTIL_NOW}
     _confirm(workspace.store, [record for record in records if record.address in tried])
-    return 0 if not state.open and all(item.verdict.good for item in verified) else EXIT_ERROR
+    return 0 if not lacking and not state.open and all(item.verdict.good for item in verified) else EXIT_ERROR
 
 
 def _confirm(store: StateStore, records: Iterable[AppRecord]) -> None:

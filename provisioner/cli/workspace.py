@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,11 +16,14 @@ from provisioner.endpoint import check_token, effective_base_url
 from provisioner.errors import UsageError
 from provisioner.files import read_input, reporting, shown
 from provisioner.frozen import dataclass
-from provisioner.manifest import Manifest, Source, VariableValues, load, variables_from
+from provisioner.manifest import Manifest, ManifestError, Source, VariableValues, load, variables_from
+from provisioner.manifest.faults import fault_at
+from provisioner.manifest.rules import HOLDS_THE_MANIFEST, STATE_PATH
 from provisioner.model import Secret
 from provisioner.sealing import Identity, check_recipient
-from provisioner.settings import OURS, Settings, environment, from_environment
+from provisioner.settings import OURS, Settings, environment, from_environment, from_home
 from provisioner.stores.directory import DirectoryStore
+from provisioner.stores.reading import HEADER
 from provisioner.text import quote
 
 if TYPE_CHECKING:
@@ -26,7 +31,8 @@ if TYPE_CHECKING:
     from provisioner.ports import StateStore
 
 MANIFEST_LIMIT = 64 * 1024 * 1024
-DEFAULT_FILES = ("apps.yaml", "apps")
+DEFAULT_FOLDER = "apps"
+DEFAULT_FILES = ("apps.yaml", DEFAULT_FOLDER)
 _SMALL_LIMIT = 1024 * 1024
 
 
@@ -60,6 +66,7 @@ def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Se
     sources = manifest_sources(files)
     manifest = load(sources, values, check_recipient)
     _check_place(sources, values, manifest)
+    _check_apart(sources, manifest)
     desired = resolve(manifest)
     for fault in (*manifest.warnings, *desired.warnings):
         complain(f"Warning: {fault.render()}")
@@ -73,8 +80,7 @@ def open_what_there_is(
 
     An empty file is left out: the shell makes it before it runs the command whose output goes there.
     """
-    given = files or [name for name in DEFAULT_FILES if exists(Path(name))][:1]
-    paths = [path for name in given for path in _manifest_files(Path(name))]
+    paths = _manifest_paths(files)
     filled = [path for path in paths if not is_empty(path)]
     if filled:
         return open_workspace([str(path) for path in filled], variables, var_files), filled
@@ -82,6 +88,7 @@ def open_what_there_is(
     _start_log(settings)
     nothing = Source(str(paths[0]) if paths else DEFAULT_FILES[0], b"version: 1\napps: {}\n")
     manifest = load([nothing], _variable_values(settings, variables, var_files), check_recipient)
+    _check_apart([nothing], manifest)
     return Workspace(settings, manifest, resolve(manifest), store_of(manifest)), []
 
 
@@ -114,7 +121,15 @@ def open_store(
             f"--state takes a folder, and {quote(folder, 200)} is none",
             "Only the manifest's own state may be missing: it is made by the first apply.",
         )
-    return DirectoryStore(path)
+    store = DirectoryStore(path)
+    if not os.path.lexists(path / HEADER) and store.read().header is None:  # which refuses records without it
+        raise UsageError(
+            f"There is no state in {shown(path)}",
+            f"It has no {HEADER}. Only the manifest's own state may be missing: it is made by the first "
+            "apply.",
+            "Name the folder that has it; or leave --state out, and name the manifest with -f.",
+        )
+    return store
 
 
 def base_url(workspace: Workspace) -> str:
@@ -126,7 +141,9 @@ def api_token(settings: Settings) -> Secret:
     """The token, from the environment or from the file that the environment names."""
     token = settings.api_key
     if token is None and settings.api_key_file is not None:
-        token = Secret(read_input(settings.api_key_file, _SMALL_LIMIT).removesuffix(b"\n"))
+        path = from_home(settings.api_key_file, "METEROID_API_KEY_FILE")
+        content = read_input(path, _SMALL_LIMIT, "Give the token itself in METEROID_API_KEY.")
+        token = Secret(content.removesuffix(b"\n"))
     if token is None:
         raise UsageError(
             "There is no API token",
@@ -156,7 +173,10 @@ def connect(workspace: Workspace, wait: Callable[[float], bool] | None = None) -
 
 
 def readers(workspace: Workspace, own: Callable[[Settings], Sequence[Identity]] = find_identities) -> Readers:
-    """The recipients of new secrets: the manifest's, else the environment's, else the user's own."""
+    """The recipients of new secrets: the manifest's, else the environment's, else the user's own.
+
+    Of one's own, those of the first place that has any: what SOPS_AGE_KEY adds to a file is for opening.
+    """
     stated = workspace.manifest.state.recipients
     if stated:
         return Readers(tuple(stated), "the manifest")
@@ -164,10 +184,8 @@ def readers(workspace: Workspace, own: Callable[[Settings], Sequence[Identity]] 
     if settings.recipients:
         _check_recipients(settings)
         return Readers(settings.recipients, settings.recipients_from)
-    return Readers(
-        tuple(identity.public for identity in own(settings) if identity.public),
-        "your own identity",
-    )
+    known = [(identity.public, identity.place) for identity in own(settings) if identity.public]
+    return Readers(tuple(public for public, place in known if place == known[0][1]), "your own identity")
 
 
 def _check_recipients(settings: Settings) -> None:
@@ -198,22 +216,52 @@ def is_empty(path: Path) -> bool:
 
 def manifest_sources(files: Sequence[str]) -> list[Source]:
     """The files of a manifest as typed, folders opened; without any, those of this folder."""
-    given = files or [name for name in DEFAULT_FILES if exists(Path(name))][:1]
-    if not given:
+    paths = _manifest_paths(files)
+    if not paths:
         raise UsageError(
             "There is no manifest",
             "Neither apps.yaml nor apps/ is in this folder.",
             "Name one with -f, or run `provisioner init` to start one.",
         )
-    paths = [path for name in given for path in _manifest_files(Path(name))]
     return [Source(str(path), read_input(path, MANIFEST_LIMIT)) for path in dict.fromkeys(paths)]
+
+
+def default_files() -> list[str]:
+    """What is read without -f: none or one of them. Raises UsageError where both have a manifest."""
+    found = [name for name in DEFAULT_FILES if exists(Path(name))]
+    if len(found) > 1 and yaml_files(Path(DEFAULT_FOLDER)):
+        raise UsageError(
+            "Both apps.yaml and apps/ are here",
+            "Only one of them would be read, and the apps of the other would count as unwanted.",
+            "Name them with -f: `-f apps.yaml -f apps` for both, or one of them; or move one away.",
+        )
+    return found[:1]
+
+
+def yaml_files(path: Path) -> list[Path]:
+    """The files of a manifest in a folder; none where there is no such folder."""
+    with reporting("read", path):
+        if not path.is_dir():
+            return []
+        return sorted(entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml"))
+
+
+def _manifest_paths(files: Sequence[str]) -> list[Path]:
+    """The files as typed, else those of this folder, which may be none; folders opened."""
+    if "" in files:
+        raise UsageError(
+            "-f names no file",
+            "It was given an empty text, as a variable of the shell gives that is not set.",
+            "Name a file or a folder; for all YAML files of this folder type: -f .",
+        )
+    return [path for name in files or default_files() for path in _manifest_files(Path(name))]
 
 
 def _manifest_files(path: Path) -> list[Path]:
     with reporting("read", path):
         if not path.is_dir():
             return [path]
-        found = sorted(entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml"))
+    found = yaml_files(path)
     if not found:
         raise UsageError(f"There is no manifest in {shown(path)}", "It has no .yaml or .yml file.")
     return found
@@ -233,6 +281,25 @@ def _check_place(sources: Sequence[Source], values: VariableValues, manifest: Ma
             + (", …." if len(sources) > 4 else "."),
             "Add `state: {path: FOLDER}` to one of them; it is relative to that file.",
         )
+
+
+def _check_apart(sources: Sequence[Source], manifest: Manifest) -> None:
+    """Refuse a state whose folder a file of the manifest is in: others could not read that any more."""
+    state = manifest.state
+    if state.git is not None or state.place is None:
+        return
+    place = Path(state.stated_in).parent / state.path
+    if any(_is_or_holds(place, folder) for folder in {Path(source.name).parent for source in sources}):
+        raise ManifestError([fault_at(state.place, STATE_PATH, HOLDS_THE_MANIFEST, state.path)])
+
+
+def _is_or_holds(outer: Path, inner: Path) -> bool:
+    """By what is on the disk: neither links nor the case of letters hide it."""
+    with contextlib.suppress(OSError):  # what cannot be told is told by whoever uses the folder
+        there = outer if outer.exists() else Path(os.path.normpath(outer))  # `x/..` will be, once x is made
+        inside = inner.resolve()
+        return there.exists() and any(there.samefile(folder) for folder in (inside, *inside.parents))
+    return False
 
 
 def _variable_values(settings: Settings, given: Sequence[str], files: Sequence[str]) -> VariableValues:

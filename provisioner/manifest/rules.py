@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
+from posixpath import normpath
 
 from provisioner import name, redirect_uri, scope
 from provisioner.duration import duration
+from provisioner.endpoint import check_base_url
 from provisioner.errors import Problem
 from provisioner.manifest.faults import Fault, Loc, Place
 from provisioner.manifest.tree import Document, List, Map, Node
@@ -23,6 +26,12 @@ _HOME = Problem(
 _NO_TIME = Problem(
     "A secret cannot be rotated after no time at all.", "Write how old it may grow, or remove the key."
 )
+_HARDLY_ANY_TIME = Problem(
+    "Under an hour, nearly every run finds the secret due, rotates it, and cuts off whoever uses it.",
+    "m is minutes; months are written in days, as in 180d.",
+    warning=True,
+)
+_HOUR = timedelta(hours=1)
 SHORTEST_LEASE = timedelta(seconds=30)
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
@@ -40,16 +49,25 @@ _TWO_PLACES = Problem(
     "The state is either a folder or a branch.",
     "Remove path, or remove git.",
 )
+HOLDS_THE_MANIFEST = Problem(
+    "The folder of the state is kept to its owner, and holds nothing else: it is neither the manifest's own "
+    "folder nor one above it.",
+    "Write the path of a folder of its own, as in `state`. If this one has a state already, move its "
+    "state.json, apps and .journal there.",
+)
+STATE_PATH: Loc = ("state", "path")
 _UNPRINTABLE = Problem("A path holds no control or invisible character.", "Remove it.")
 
 
 def leaf_faults(document: Document, check_recipient: CheckRecipient | None) -> Iterator[Fault]:
-    """What is wrong with each name, URI, scope, period, recipient and path of one file."""
+    """What is wrong with each name, URL, URI, scope, period, recipient and path of one file."""
     for variable in document.section("variables"):
         if problem := secret_key(variable):
             yield document.key_fault(("variables", variable), problem)
+    base_url = document.section("provider").get("base_url")
+    yield from value_faults(document, ("provider", "base_url"), base_url, _base_url)
     state, defaults = document.section("state"), document.section("defaults")
-    yield from value_faults(document, ("state", "path"), state.get("path"), path_problems)
+    yield from value_faults(document, STATE_PATH, state.get("path"), _state_path)
     yield from _git(document, state)
     recipients = state.get("recipients")
     yield from set_faults(document, ("state", "recipients"), recipients, recipient_check(check_recipient))
@@ -66,7 +84,7 @@ def _git(document: Document, state: Map) -> Iterator[Fault]:
     if not isinstance(git, Map):
         return
     if "path" in state:
-        yield document.key_fault(("state", "path"), _TWO_PLACES)
+        yield document.key_fault(STATE_PATH, _TWO_PLACES)
     yield from value_faults(document, ("state", "git", "remote"), git.get("remote"), _remote)
     yield from value_faults(document, ("state", "git", "branch"), git.get("branch"), _branch)
     yield from value_faults(document, ("state", "git", "lease"), git.get("lease"), _lease)
@@ -141,8 +159,10 @@ def _again(index: int, place: Place) -> Problem:
     return Problem(rule, "Remove one of the two.")
 
 
-def path_problems(path: str) -> Iterator[Problem]:
-    """What no path may hold."""
+def _state_path(path: str) -> Iterator[Problem]:
+    """What can be said of it as it is written; what links make of it, the disk alone can tell."""
+    if path and set(normpath(path).split("/")) <= {"", ".", ".."}:
+        yield HOLDS_THE_MANIFEST
     if path.startswith("~"):
         yield _HOME
     if not path.isprintable():
@@ -155,5 +175,14 @@ def anything(_: str) -> Iterable[Problem]:
 
 
 def _period(text: str) -> Iterator[Problem]:
-    if duration(text) == timedelta():
+    time = duration(text)
+    if time == timedelta():
         yield _NO_TIME
+    elif time is not None and time < _HOUR:
+        yield _HARDLY_ANY_TIME
+
+
+def _base_url(text: str) -> Iterator[Problem]:
+    """As whoever sends the token there judges it. That it is not empty is said already."""
+    if text and (problem := check_base_url(text)):
+        yield replace(problem, rule=f"This is not the base URL of an API: {problem.rule}.")

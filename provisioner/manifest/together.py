@@ -13,6 +13,7 @@ from provisioner.errors import Problem
 from provisioner.manifest.faults import Fault, Loc, Place, fault_at
 from provisioner.manifest.patterns import DEFAULTS
 from provisioner.manifest.policy import policy_faults
+from provisioner.manifest.rules import STATE_PATH
 from provisioner.manifest.transitions import transition_faults
 from provisioner.manifest.tree import Document, Map, place_of
 from provisioner.manifest.values import (
@@ -150,7 +151,8 @@ def _state(documents: list[Document]) -> StateSettings:
     if "git" in stated:
         branch: dict[str, Any] = DEFAULTS["git"] | state["git"]
         git = GitSettings(branch["remote"], branch["branch"], duration(branch["lease"]) or timedelta())
-    return StateSettings(state["path"] or DEFAULT_STATE, stating.name, tuple(state["recipients"]), git)
+    path, recipients = state["path"] or DEFAULT_STATE, tuple(state["recipients"])
+    return StateSettings(path, stating.name, recipients, git, stating.place(STATE_PATH))
 
 
 def _sinks(documents: list[Document]) -> dict[str, DeclaredSink]:

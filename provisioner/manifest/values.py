@@ -35,13 +35,15 @@ class GitSettings:
 class StateSettings:
     """The folder of the state, relative to the file `stated_in`, and who may read the secrets in it.
 
-    With `git` it is a branch of the repository that `stated_in` is in, and `path` does not count.
+    With `git` it is a branch of the repository that `stated_in` is in, and `path` does not count. `place` is
+    where the path is stated, or would be.
     """
 
     path: str
     stated_in: str
     recipients: tuple[str, ...] = ()  # none: not stated
     git: GitSettings | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

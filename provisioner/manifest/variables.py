@@ -19,7 +19,7 @@ from provisioner.manifest.faults import (
 )
 from provisioner.manifest.tree import Document, List, Map, Refused, reading
 from provisioner.manifest.words import near
-from provisioner.text import quote
+from provisioner.text import escape, quote
 
 ENVIRONMENT_PREFIX = "PROVISIONER_VAR_"
 SECTION = "variables"
@@ -92,12 +92,25 @@ def _given_faults(settled: Settled, given: VariableValues) -> list[Fault]:
     for name, (value, origin) in given.items():
         problem = _unusable(value) if name in settled else _undeclared(name, settled)
         # The environment may serve several manifests; who gives a variable by name means this one.
-        passed_over = name not in settled and origin == f"{ENVIRONMENT_PREFIX}{name}"
-        if passed_over and name == "FILE":
-            problem, passed_over = _NO_TWIN, False
-        if problem is not None and not passed_over:
+        if name not in settled and origin == f"{ENVIRONMENT_PREFIX}{name}":
+            problem = _passed_over(name, value, settled, given)
+        if problem is not None:
             faults.append(fault_at(Place(origin, 0, 0), ("var", name), problem))
     return faults
+
+
+def _passed_over(name: str, value: str, settled: Settled, given: VariableValues) -> Problem | None:
+    """What is to be said of a variable of the environment that nothing declares. Mostly nothing."""
+    if name == "FILE" and value:
+        return _NO_TWIN
+    meant = next((other for other in settled if other.lower() == name.lower() and other not in given), None)
+    if meant is None:
+        return None
+    return Problem(
+        f"This gives no value to the variable {quote(meant, 80)}: capitals and small letters differ.",
+        f"Write {escape(f'{ENVIRONMENT_PREFIX}{meant}', 100)}, or unset it.",
+        warning=True,
+    )
 
 
 def expand(document: Document, values: Settled) -> list[Fault]:

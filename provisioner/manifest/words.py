@@ -32,7 +32,7 @@ SECRET_KEYS = frozenset(
 _SECRET_KEY = Problem(
     "A manifest holds no secrets, and provisioner takes none from it.",
     "Remove this key, and revoke what it held: who reads the manifest knows it. The API's token comes from "
-    "METEROID_API_KEY, a file, or standard input; what a sink logs in with, from the environment.",
+    "METEROID_API_KEY or METEROID_API_KEY_FILE; what a sink logs in with, from the environment.",
     secret=True,
 )
 

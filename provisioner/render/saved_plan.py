@@ -106,11 +106,18 @@ def check_same(whole: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     if _digest(before) == digest_of(content):
         return
     first = next(_differences(before, json.loads(json.dumps(content)), ""), ("", "", ""))
+    given = "Give the -f, --var and --var-file that the plan was made with. If that is what you did:\n"
     raise PlanError(
         "Saved plan is stale",
         f"What differs first is {first[0]}: in the saved plan {first[1]}, now {first[2]}. Nothing was done.",
-        "Make it again with `provisioner plan --out FILE`, and have it reviewed again.",
+        (given if _is_of_the_manifest(first[0]) else "")
+        + "Make it again with `provisioner plan --out FILE`, and have it reviewed again.",
     )
+
+
+def _is_of_the_manifest(path: str) -> bool:
+    """Whether another manifest, or the same with other variables, may be why the plans differ there."""
+    return path.startswith("inputs.") and path != "inputs.provisioner_version"
 
 
 def _damage(whole: Any) -> str:

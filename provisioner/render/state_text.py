@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from provisioner.state import AppRecord, State
-from provisioner.text import quote
+from provisioner.text import escape, quote
 
 
 def state_text(state: State) -> str:
@@ -25,6 +25,25 @@ def state_text(state: State) -> str:
 def record_text(record: AppRecord) -> str:
     """One record, as a plan shows an app."""
     return "\n".join([f"# {record.address}:", *_lines(record)]) + "\n"
+
+
+def removal_text(record: AppRecord, file: str, *, done: bool) -> str:
+    """What goes with a record, or is `done` and gone, and what brings it back; `file` is where it is kept."""
+    return "".join(f"{line}\n" for line in _removal(record, file, done=done))
+
+
+def _removal(record: AppRecord, file: str, *, done: bool) -> Iterator[str]:
+    address, app, secret = record.address, record.app, record.secret
+    yield f"{'Removed' if done else 'Would remove'} {address} [id={app.id}]"
+    was, went = ("was", "went") if done else ("is", "goes")
+    if record.protect:
+        yield f"  It {was} protected; its app stays in the API."
+    if secret is not None and secret.sealed is not None:
+        yield f"  Its sealed secret {went} with it. If the state is committed, git brings back {file}."
+    for receipt in record.deliveries.values():
+        yield f"  A copy of its secret stays in {escape(receipt.place)}."
+    if secret is not None:
+        yield f"  `provisioner import {address.key} {app.id}` takes the app in again, without its secret."
 
 
 def _lines(record: AppRecord) -> Iterator[str]:

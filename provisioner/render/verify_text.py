@@ -20,13 +20,13 @@ def verify_text(verified: Sequence[Verified]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def verify_json(verified: Sequence[Verified]) -> str:
-    """An object with a verdict an address; ends in a newline."""
+def verify_json(verified: Sequence[Verified], *, lacking: bool = False) -> str:
+    """An object with a verdict an address; ends in a newline. `lacking` says that the state is missing."""
     verdicts = [
         {"address": str(item.address), "verdict": item.verdict.value, "reason": item.reason or None}
         for item in verified
     ]
-    confirmed = all(item.verdict.good for item in verified)
+    confirmed = not lacking and all(item.verdict.good for item in verified)
     return (
         json.dumps({"format_version": "1.0", "confirmed": confirmed, "verdicts": verdicts}, indent=2) + "\n"
     )

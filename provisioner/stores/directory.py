@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provisioner.errors import FileError, LockedError, StateError, UnfinishedError
-from provisioner.files import Files, Slot, reporting, tighten
+from provisioner.files import Files, Slot, reporting, shown, tighten
 from provisioner.journal import framed, operation_to, sight_to, step_to
 from provisioner.locking import locked
 from provisioner.model import KEY, Address
@@ -29,7 +29,7 @@ from provisioner.stores.reading import (
     open_operations_from,
     state_from,
 )
-from provisioner.text import escape
+from provisioner.text import escape, quote
 
 _FILE_LIMIT = 16 * 1024 * 1024
 _ENTRY_LIMIT = 4 * 1024 * 1024  # what is written must be readable again, in a record too
@@ -41,6 +41,9 @@ _SIGHT = re.compile(r"run_[0-9a-z]{1,64}\.sight")
 _JOURNAL = re.compile(f"{ENTRY_NAME.pattern}|{_SIGHT.pattern}")
 _ATOMIC = rf"(?:state\.json|\.gitignore|{_RECORD.pattern}|{_SIGHT.pattern})\.[0-9a-f]{{8}}"
 _LEFTOVER = re.compile(rf"\.(?:{_ATOMIC}|{ENTRY_NAME.pattern})\.tmp")
+# What a folder may hold before the first apply. It may be a repository of its own, or a disk.
+_AT_HOME = {APPS, JOURNAL, ".lock", ".gitignore", "README.md", ".gitkeep"}
+_AT_HOME |= {".git", ".gitattributes", "lost+found"}
 _IGNORED = (
     b"# What one machine alone needs; the records beside it are to be committed.\n.lock\n.journal/\n.*.tmp\n"
 )
@@ -59,6 +62,10 @@ class DirectoryStore:
         self._made: set[Path] = set()
         self._making = threading.Lock()
 
+    def where(self, path: str = "") -> str:
+        """The folder for people, or the file at `path` in it."""
+        return shown(self._folder / path)
+
     def read(self) -> State:
         """The whole state. What is damaged, half-written or foreign is an error.
 
@@ -73,6 +80,7 @@ class DirectoryStore:
 
         What git checked out looser is tightened.
         """
+        self._refuse_others()
         self._files.folder(self._folder)
         note = {
             "host": os.uname().nodename,
@@ -93,6 +101,20 @@ class DirectoryStore:
                 if time.monotonic() >= until:
                     raise LockedError(*_held(holder))
             time.sleep(_POLL)
+
+    def _refuse_others(self) -> None:
+        """A folder that is not a state yet and holds what is somebody else's is not made ours."""
+        if os.path.lexists(self._header):
+            return
+        other = next((name for name in _names(self._folder) if not _is_at_home(name)), None)
+        if other is not None:
+            raise StateError(
+                f"The folder {shown(self._folder)} is not for a state alone",
+                f"It has no {HEADER}, so it is none yet, and there is {quote(other, 80)} in it. "
+                "The folder of a state is kept to its owner. Nothing was changed in it.",
+                "Name a folder of its own: `state: {path: FOLDER}`. "
+                f"If this is one that lost its {HEADER}, bring that back from version control.",
+            )
 
     def write_header(self, header: Header) -> None:
         """Write what the state belongs to."""
@@ -243,6 +265,11 @@ class JournalEntry:
     def leave(self) -> None:
         """The operation stays open for the next run."""
         self._slot.close()
+
+
+def _is_at_home(name: str) -> bool:
+    """Whether an entry is a state's own, or does no harm beside one."""
+    return name in _AT_HOME or _LEFTOVER.fullmatch(name) is not None
 
 
 def _listed(folder: Path) -> list[Path]:

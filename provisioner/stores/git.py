@@ -63,6 +63,11 @@ class GitStore:
         common = Path(os.fsdecode(ended.out.rstrip(b"\n")))
         return LocalCopy(common / "provisioner" / self._branch.name.replace("/", "%2F"))
 
+    def where(self, path: str = "") -> str:
+        """The branch for people, or the file at `path` in it."""
+        name, remote = self._branch.name, self._branch.remote
+        return f"{name}:{path}" if path else f"the branch {name} of {remote}"
+
     def read(self) -> State:
         """The whole state: as it is in the branch or, under the lock, as this run has made it."""
         if self._pusher is not None:
@@ -71,7 +76,7 @@ class GitStore:
         if tip is None and any(self._copy.commits()):
             raise self._gone()
         contents = self._branch.contents(self._branch.state_at(tip)) if tip else {}
-        return state_from(contents, lambda path: f"{self._branch.name}:{path}")
+        return state_from(contents, self.where)
 
     @contextlib.contextmanager
     def lock(self, operation: str, timeout: float = 0.0) -> Iterator[None]:
