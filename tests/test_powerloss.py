@@ -12,6 +12,7 @@ from torture.driver import seeded
 from torture.powerloss import SCENARIOS, Bench, after_kill, album, chain, exhaustive, finds
 
 from provisioner.files import Files
+from provisioner.sinks.places import Place
 
 pytestmark = pytest.mark.unmeasured
 
@@ -129,6 +130,21 @@ def test_f8_a_run_makes_durable_what_a_killed_one_left_before_it_builds_on_it(be
     kills = [at for at, moment in enumerate(album(bench, name)) if renames_a_record(moment.photo)]
     assert len(kills) == 1
     assert after_kill(bench, name, kills[0], seeded(0), limit=4).failures == ()
+
+
+def test_f8_what_a_killed_run_took_from_a_sink_is_gone_for_good_before_its_receipt_is(tmp_path) -> None:
+    with Disk(tmp_path) as disk:
+        Files().write(tmp_path / "secret", b"ours")
+        (tmp_path / "secret").unlink()
+        Place.of(tmp_path, "secret").remove(lambda content: content == b"ours", b"mark")
+        assert left(disk) == {()}
+
+
+def test_f8_a_sinks_folder_that_a_killed_run_made_is_durable_before_its_receipt_is(tmp_path) -> None:
+    with Disk(tmp_path) as disk:
+        (tmp_path / "f").mkdir(0o700)
+        Place.of(tmp_path, "f/secret").write(b"x")
+        assert left(disk) == {(("f", None), ("f/secret", b"x"))}
 
 
 def renames_a_record(photo: Photo) -> bool:

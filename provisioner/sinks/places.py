@@ -101,7 +101,9 @@ class Place:
                 return
             with self._doing("remove"):
                 self._tidy(fd)
-            if self._found(fd) is None:
+            if self._found(fd) is None:  # whoever took it away may have been killed before that was durable
+                with self._doing("remove"):
+                    remove_in(fd, self.path.name)
                 return
             content = self._content(fd)
             if ours(content):

@@ -103,7 +103,7 @@ class Ending:
         elif "is still held by" in summary:
             self.later.add(key)
         elif "both are in the state" in summary:
-            manifest.moved.pop(key, None)
+            manifest.keep(key)
         elif "would be imported, and then replaced" in summary:
             self._keep_as_it_is(key)
         elif "yet: an earlier run asked for" in summary:

@@ -67,6 +67,11 @@ class Manifest:
             self.moved = {start: end for start, end in self.moved.items() if end != new} | {old: new}
         self._mend()
 
+    def keep(self, key: str) -> None:
+        """Say no more that it was moved, nor of what was moved to it, which led on."""
+        self.moved.pop(key, None)
+        self._mend()
+
     def adopt(self, key: str, app_id: str, spec: AppSpec) -> None:
         """Import an existing app."""
         self.imports = {to: taken for to, taken in self.imports.items() if taken != app_id} | {key: app_id}
