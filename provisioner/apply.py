@@ -37,6 +37,7 @@ from provisioner.recovery import Rules, http_date
 from provisioner.setting import End, OpenError, Ports, Setting, Turn
 from provisioner.state import AppRecord, Header
 from provisioner.steady import steady
+from provisioner.text import escape
 
 __all__ = ["Approved", "Ports", "apply", "outdated", "settle"]
 
@@ -56,12 +57,19 @@ class Approved:
     """A plan that may be applied, with the look at the world that it was made from."""
 
     def __init__(
-        self, plan: Plan, header: Header, observed: Observed, rules: Rules, looked: float | None = None
+        self,
+        plan: Plan,
+        header: Header,
+        observed: Observed,
+        rules: Rules,
+        looked: float | None = None,
+        wanted: str | None = None,
     ) -> None:
         self.plan = plan
         self.header = header
         self.observed = observed
         self.rules = rules
+        self.wanted = wanted  # the organization that the manifest names; only what the API says is recorded
         self._looked = steady() if looked is None else looked  # at the latest when the list was asked for
 
     def server_now(self) -> datetime | None:
@@ -103,6 +111,7 @@ class _Run:
         self, approved: Approved, ports: Ports, report: Report, stop: threading.Event, parallelism: int
     ) -> None:
         self._header = approved.header
+        self._wanted = approved.wanted
         self._places = threading.Semaphore(parallelism)
         self._ports = ports
         self._report = report
@@ -116,7 +125,7 @@ class _Run:
         ids = frozenset(app.id for app in observed.apps)
         self._setting = Setting(
             lineage=self._header.lineage,
-            organization_id=lambda: self._header.organization_id,
+            organization_id=lambda: self._header.organization_id or self._wanted,
             pin=self._pin,
             sight=Sight(f"run_{secrets.token_hex(8)}", ids, observed.date),
             server_now=approved.server_now,
@@ -245,14 +254,16 @@ class _Run:
     def _pin(self, organization_id: str) -> None:
         """The first app made tells the organization; every later one must be of the same."""
         with self._guard:
-            if self._header.organization_id is None:
+            if self._header.organization_id is None and self._wanted in (None, organization_id):
                 header = replace(self._header, organization_id=organization_id)
                 self._ports.store.write_header(header)
                 self._header = header
         if organization_id != self._header.organization_id:
             raise ProvisionerError(
                 f"It was created in another organization: {organization_id}",
-                f"The state belongs to {self._header.organization_id}.",
+                f"The state belongs to {self._header.organization_id}."
+                if self._header.organization_id
+                else f"The manifest is for {escape(self._wanted or '', 80)}.",
             )
         self.told = True
 

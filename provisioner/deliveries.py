@@ -119,7 +119,8 @@ def _withdrawn(action: Action, world: World) -> Iterator[Target]:
 def _irreplaceable(action: Action, world: World) -> bool:
     """Whether the copies are all that there is of a secret which is to be somewhere else, too, or nowhere."""
     record = action.record
-    if action.kind is ActionKind.DELETE or action.shown_as in _NEW_SECRET or record is None:
+    gone = action.kind in (ActionKind.DELETE, ActionKind.IMPORT)  # the app is, or will be
+    if gone or action.shown_as in _NEW_SECRET or record is None:
         return False
     targets = world.wants.sinks.get(action.address, ())
     only_in_sinks = record.secret is not None and record.secret.sealed is None

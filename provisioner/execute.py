@@ -150,6 +150,7 @@ class Course:
 
     def _intent(self) -> None:
         """C1: durable before the request, the whole entry anew with room for one answer."""
+        self._leave()  # before it waits: an entry that is held takes room that another's turn may wait for
         self._turn.take()
         known = self._known
         self._intended = self._setting.server_now()
@@ -162,7 +163,6 @@ class Course:
             known.step, answer=None, app_id=app_id, unsettled=unsettled, since=self._server_date(), sent=False
         )
         room = reply_limit(self._operation.spec) if self._operation.spec else REPLY_LIMIT
-        self._leave()
         self._entry = self._ports.store.open_operation(self._operation, known.step, room)
         self._durable = True
 

@@ -45,13 +45,23 @@ def hand_over(
     `secret` is at hand where it was made in this run; else it takes an identity. The record is written once.
     """
     receipts, problems, missed = {**record.deliveries}, list[str](), set[str]()
+    if handover.deliver and secret is None:
+        try:
+            secret = client_secret(record, outlets.opener)
+        except ProvisionerError as error:
+            missed = {target.sink.name for target in handover.deliver}
+            problems = [f"not delivered to {target.sink.name}: {told(error)}" for target in handover.deliver]
     # A program may go by the app's key or not: where it does not, what it takes away is put back after that.
-    first = [target for target in handover.withdraw if target.sink.type in BY_KEY]
+    first = [
+        target
+        for target in handover.withdraw
+        if target.sink.type in BY_KEY and target.sink.name not in missed
+    ]
     left = _withdrawn(first, receipts, outlets)
     for target in handover.deliver:
+        if secret is None:
+            break  # it was said
         try:
-            if secret is None:
-                secret = client_secret(record, outlets.opener)
             receipts[target.sink.name] = _delivered(record, target, secret, outlets, clock)
         except ProvisionerError as error:
             missed.add(target.sink.name)

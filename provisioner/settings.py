@@ -17,7 +17,10 @@ VARIABLE_PREFIX = "PROVISIONER_VAR_"
 # What consents, and what changes what is done: a test holds this against the options that have no variable.
 COMMAND_LINE_ONLY = {
     f"PROVISIONER_{option.upper().replace('-', '_')}": f"--{option}"
-    for option in ("allow", "auto-approve", "destroy", "max-deletes", "replace", "rotate", "state", "yes")
+    for option in (
+        *("again", "allow", "auto-approve", "destroy", "dry-run", "exclude", "generate", "max-deletes"),
+        *("replace", "rotate", "state", "target", "yes"),
+    )
 }
 
 # What opens the API and every secret: no program that we start has a use for it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import logging
 import os
 import pkgutil
 import shutil
@@ -102,6 +103,18 @@ class Ran:
 
 
 Provisioner = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def no_log_of_another_test() -> Iterator[None]:
+    """PROVISIONER_LOG sets up the log of this process; the next test starts without."""
+    yield
+    log = logging.getLogger("provisioner")
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    log.setLevel(logging.NOTSET)
+    log.propagate = True
 
 
 @pytest.fixture

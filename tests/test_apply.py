@@ -382,6 +382,17 @@ def test_where_the_state_knows_its_organization_the_first_app_of_another_is_the_
     assert tape.calls.count("POST") == 1
 
 
+def test_what_the_manifest_says_of_the_organization_is_not_recorded_as_the_apis_word() -> None:
+    tape = Tape([created("one", organization="org_2"), created("two", organization="org_2")])
+    ports = Ports(tape, tape, tape, tape)
+    plan, seen = Plan((create(ONE), create(TWO))), Observed((), date=DATE)
+    approved = Approved(plan, HEADER, seen, Rules(), wanted="org_1")
+    result = apply(approved, ports, 10, lambda _: None, threading.Event())
+    assert statuses(result) == {"one": Status.OPEN, "two": Status.SKIPPED}
+    assert "The manifest is for org_1." in result.results[0].message
+    assert {header.organization_id for header in tape.headers} == {None}
+
+
 def test_an_app_made_in_another_organization_stops_the_run_and_is_not_recorded() -> None:
     tape = Tape([created("one", organization="org_2")])
     result = run(tape, create(ONE), create(TWO))
@@ -554,6 +565,7 @@ def test_a_request_after_an_unusable_answer_waits_for_its_turn_again() -> None:
             most = max(most, doubts)
 
     def intent(operation: Operation, step: Step, reply_bytes: int) -> Tape:
+        assert room.acquire(timeout=10), "those who have room wait for a turn"
         begins()
         return tape
 
@@ -571,6 +583,9 @@ def test_a_request_after_an_unusable_answer_waits_for_its_turn_again() -> None:
 
     tape.open_operation, tape.create_app = intent, answer
     tape.rotate_secret = lambda _: ends(rotated())
+    # A state in git has room for so many entries, and no more are held, or each would wait for the other.
+    room = threading.Semaphore(2)
+    tape.leave = tape.close = room.release
     assert set(statuses(run(tape, *actions, parallelism=2)).values()) == {Status.DONE}
     assert most == 2
 

@@ -112,7 +112,7 @@ class House:
             observed = observe(self.server, prior)
             plan = (build_destruction if destroy else build)(desired, prior, observed, rules)
             assert plan.conflicts == ()
-            approved = Approved(plan, pinned(prior, "http://127.0.0.1:1", observed, None), observed, rules)
+            approved = Approved(plan, pinned(prior, "http://127.0.0.1:1", observed), observed, rules)
             outlets = Outlets(self.places.sink, with_identity if self.identity else without_identity)
             ports = Ports(self.server, self.store, Sealer([keys()[0]]), Clock(), outlets)
             result = apply(approved, ports, 1, lambda _: None, threading.Event())
@@ -377,9 +377,11 @@ def test_a_destroyed_app_whose_only_copy_is_gone_is_recorded_as_without_a_secret
     assert house.store.read().records == {}
 
 
-def test_a_copy_that_is_in_use_stays_until_the_new_place_has_one(house: House) -> None:
-    house.apply(wanting(BOX))
-    moved = replace(wanting(BOX, address=Address("uno")), moved={ONE: Address("uno")})
+@pytest.mark.parametrize("type_", ["file", "command"])
+def test_a_copy_that_is_in_use_stays_until_the_new_place_has_one(house: House, type_: str) -> None:
+    sink = replace(BOX, type=type_)
+    house.apply(wanting(sink))
+    moved = replace(wanting(sink, address=Address("uno")), moved={ONE: Address("uno")})
     assert house.apply(moved).results[0].problems  # no identity, so nothing to deliver
     assert house.places.held == {("box", "one.env"): house.live()}
     house.identity = True

@@ -149,6 +149,15 @@ def test_where_there_is_no_identity_those_of_sops_are_named_and_neither_read_nor
 # --- paths
 
 
+def test_what_is_wrong_with_sopss_key_is_only_told_where_a_file_has_one(key, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(key[0]))
+    monkeypatch.setenv("SOPS_AGE_KEY", "AGE-SECRET-KEY-PQ-1QQQ")
+    assert [found.public for found in find_identities(from_environment())] == [key[1]]
+    said = capsys.readouterr().err
+    assert "SOPS_AGE_KEY is passed over: Line 1 of SOPS_AGE_KEY is not an age identity" in said
+    assert "1QQQ" not in said
+
+
 @pytest.mark.parametrize("variable", ["PROVISIONER_AGE_KEY_FILE", "SOPS_AGE_KEY_FILE"])
 def test_a_key_file_below_a_tilde_that_no_shell_resolved_is_refused_and_not_made(
     provisioner, monkeypatch, tmp_path: Path, variable: str

@@ -161,6 +161,13 @@ def test_f19_what_the_machine_slept_over_is_never_sent() -> None:
     assert answer == Answer(fault=HELD_BACK)
 
 
+def test_f19_what_the_machine_slept_over_between_two_tries_is_not_sent_again() -> None:
+    time = Time()
+    shared = Pacer(time.clock, lambda _: time.wait(8 * 3600), lambda: 0.0)
+    broken = Answer(fault=next(iter(FAULTS.values())))
+    assert shared.run(lambda: broken, lambda _: 4) == (broken, 1)
+
+
 FOREIGN = {
     "Go's router": b"404 page not found\n",
     "a gateway": b'{"message":"no Route matched with those values"}',

@@ -464,7 +464,7 @@ def test_a_file_that_an_apply_takes_away_while_the_state_is_read_is_no_error(
 # --- a folder that is somebody else's
 
 
-@pytest.mark.parametrize("name", ["notes.txt", ".env", "apps.yaml", "state", "state.json.orig", ".notes.tmp"])
+@pytest.mark.parametrize("name", ["notes.txt", "apps.yaml", "state", "state.json.orig", "notes.tmp"])
 def test_a_folder_that_holds_other_things_is_not_made_a_state(folder: Path, name: str) -> None:
     folder.mkdir(parents=True)
     folder.chmod(0o755)

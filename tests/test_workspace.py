@@ -93,3 +93,18 @@ def test_a_token_that_would_come_through_a_fifo_is_to_be_given_itself(
     ran = provisioner("plan")
     assert ran.status == 1
     assert "It is a FIFO, not a file on a disk.\nGive the token itself in METEROID_API_KEY.\n" in ran.err
+
+
+def test_a_folder_with_other_programs_yaml_is_no_part_of_a_manifest(provisioner, tmp_path: Path) -> None:
+    (tmp_path / "apps.yaml").write_text(ONE)
+    (tmp_path / "apps").mkdir()
+    (tmp_path / "apps" / "argo.yaml").write_text("apiVersion: argoproj.io/v1alpha1\nkind: Application\n")
+    assert provisioner("validate").out.endswith("1 app.\n")
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+def test_an_empty_argument_is_no_folder(provisioner, tmp_path: Path, command: str) -> None:
+    (tmp_path / "apps.yaml").write_text(ONE)
+    ran = provisioner(command, "")
+    assert ran.status == 1
+    assert "-f ''" not in ran.err

@@ -279,10 +279,19 @@ def run(job: Job, prior: State, plan: Plan, observed: Observed, began: float) ->
     store = job.workspace.store
     sealer = Sealer(job.readers.recipients)
     ports = Ports(job.api, store, sealer, SystemClock(), outlets(job.workspace.settings, job.find))
-    header = pinned(prior, job.base_url, observed, job.workspace.manifest.provider.organization_id)
-    approved = Approved(plan, header, observed, rules(job.workspace), began)
+    header, wanted = pinned(prior, job.base_url, observed), job.workspace.manifest.provider.organization_id
+    approved = Approved(plan, header, observed, rules(job.workspace), began, wanted)
     telling = streaming() if job.reports.as_json else reporting(len(plan.changes), job.colour)
     with stopping(job.stop), telling as report:
-        result = apply(approved, ports, job.parallelism, report, job.stop)
+        result = apply(approved, ports, _at_once(job), report, job.stop)
         settle(plan, store)
     return result
+
+
+def _at_once(job: Job) -> int:
+    """How many requests are under way at most: a state in git has room for no more than some."""
+    if job.workspace.manifest.state.git is None:
+        return job.parallelism
+    from provisioner.stores.git import AT_ONCE
+
+    return min(job.parallelism, AT_ONCE)

@@ -11,7 +11,8 @@ PREFIX = "PROVISIONER_"
 # What consents, and what changes what is done, is said on the command line by whoever is there, and refused
 # where the environment says it (settings.COMMAND_LINE_ONLY). The variables have PROVISIONER_VAR_name.
 NO_TWIN = frozenset({
-    "allow", "auto-approve", "destroy", "max-deletes", "replace", "rotate", "state", "var", "var-file", "yes",
+    "again", "allow", "auto-approve", "destroy", "dry-run", "exclude", "generate", "max-deletes", "replace",
+    "rotate", "state", "target", "var", "var-file", "yes",
 })  # fmt: skip
 
 # Every long option, so that none needs to be imported to know it; a test holds this against the commands.

@@ -50,7 +50,7 @@ def _look(
     from provisioner.cli.workspace import base_url, connect, open_workspace
     from provisioner.planner import look_for_drift
     from provisioner.render.drift_text import drift_text
-    from provisioner.render.events import drift_events
+    from provisioner.render.events import drift_events, warning_event
 
     workspace = open_workspace(*manifest)
     prior = workspace.store.read()
@@ -59,7 +59,10 @@ def _look(
         observed = look(workspace, api, prior, base_url(workspace))
     found = look_for_drift(workspace.desired, prior, observed)
     if as_json:
-        for event in drift_events(found, SystemClock().now()):
+        now = SystemClock().now()
+        if prior.header is None:
+            say(warning_event("There is no state: nothing was compared", workspace.store.where(), now))
+        for event in drift_events(found, now):
             say(event)
     else:
         colour = False if no_color else workspace.settings.colour

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from getpass import GetPassWarning, getpass
 from pathlib import Path
 from threading import Lock
@@ -58,11 +58,26 @@ def find_identities(settings: Settings) -> tuple[Identity, ...]:
     """
     given = list(_contents(settings))
     usable = [item for item in given if not is_for_plugins(item[0])] or given
-    found = tuple(key for content, place in usable for key in identities_from(content, place))
+    found = tuple(_keys(usable))
     for content, place in given:
         if lines := plugin_lines(content):
             complain(f"Note: {_passed_over(lines)} of {place}: plugins of age are not supported here.")
     return found
+
+
+def _keys(given: Iterable[tuple[Secret, str]]) -> Iterator[Identity]:
+    """All of them. Where the first place has some, what is wrong with another is only told."""
+    found = False
+    for content, place in given:
+        try:
+            keys = identities_from(content, place)
+        except SealingError as error:
+            if not found:
+                raise
+            complain(f"Note: {place} is passed over: {error.summary}.")
+        else:
+            found = True
+            yield from keys
 
 
 def _contents(settings: Settings) -> Iterator[tuple[Secret, str]]:

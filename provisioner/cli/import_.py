@@ -96,7 +96,7 @@ def _import(workspace: Workspace, lock_timeout: float, address: str, app_id: str
         check_base_url(state, url)
         app = _importable(workspace, state, api, wanted, app_id)
         check_organization(state, (app,), workspace.manifest.provider.organization_id)
-        workspace.store.write_header(pinned(state, url, Observed((app,)), None))
+        workspace.store.write_header(pinned(state, url, Observed((app,))))
         protect = workspace.desired.lifecycle(wanted).protect is True
         workspace.store.write_record(AppRecord(wanted, app, protect=protect))
     say(f"{wanted}: Import complete [id={app.id}]")

@@ -56,7 +56,7 @@ def is_folder(word: str) -> bool:
     from pathlib import Path  # only where one was given
 
     with suppress(OSError, ValueError):
-        return Path(word).is_dir()
+        return bool(word) and Path(word).is_dir()
     return False
 
 

@@ -82,9 +82,9 @@ def rules(workspace: Workspace) -> Rules:
     return Rules(recovery.auto, recovery.settle)
 
 
-def pinned(prior: State, base_url: str, observed: Observed, wanted: str | None) -> Header:
-    """The state's header; the first apply makes it, and pins the organization seen, else `wanted`."""
+def pinned(prior: State, base_url: str, observed: Observed) -> Header:
+    """The state's header; the first apply makes it, and pins the organization that was seen, if any."""
     header = prior.header or Header(lineage=str(uuid.uuid4()), base_url=base_url)
     if header.organization_id is not None:
         return header
-    return replace(header, organization_id=next((app.organization_id for app in observed.apps), wanted))
+    return replace(header, organization_id=next((app.organization_id for app in observed.apps), None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -229,13 +230,18 @@ def manifest_sources(files: Sequence[str]) -> list[Source]:
 def default_files() -> list[str]:
     """What is read without -f: none or one of them. Raises UsageError where both have a manifest."""
     found = [name for name in DEFAULT_FILES if exists(Path(name))]
-    if len(found) > 1 and yaml_files(Path(DEFAULT_FOLDER)):
+    if len(found) > 1 and any(map(_declares_apps, yaml_files(Path(DEFAULT_FOLDER)))):
         raise UsageError(
             "Both apps.yaml and apps/ are here",
             "Only one of them would be read, and the apps of the other would count as unwanted.",
             "Name them with -f: `-f apps.yaml -f apps` for both, or one of them; or move one away.",
         )
     return found[:1]
+
+
+def _declares_apps(path: Path) -> bool:
+    """Whether it looks like a part of a manifest; other programs have YAML in a folder `apps`, too."""
+    return re.search(rb"^apps\s*:", read_input(path, MANIFEST_LIMIT), re.MULTILINE) is not None
 
 
 def yaml_files(path: Path) -> list[Path]:

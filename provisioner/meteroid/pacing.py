@@ -84,6 +84,4 @@ class Pacer:
                 return HELD_BACK
             if self._wait(left + self._random() * _SPREAD):
                 return STOPPED
-            if self._clock() > until:  # the machine slept
-                return HELD_BACK
-        return None
+        return HELD_BACK if self._clock() > until + _SPREAD else None  # after that, the machine slept

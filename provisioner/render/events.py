@@ -83,6 +83,12 @@ def error_event(summary: str, detail: str, hint: str, time: str, address: str | 
     return _line(time, f"Error: {summary}", "diagnostic", level="error", diagnostic=diagnostic)
 
 
+def warning_event(summary: str, detail: str, time: str) -> str:
+    """What should be known and stops nothing; its texts are escaped."""
+    diagnostic = {"severity": "warning", "summary": summary, "detail": detail, "address": None}
+    return _line(time, f"Warning: {summary}", "diagnostic", level="warn", diagnostic=diagnostic)
+
+
 def _undone(item: Result, time: str) -> str:
     detail = item.message or "; ".join(item.problems)
     return error_event(f"{item.action.address} is not finished", detail, "", time, str(item.action.address))

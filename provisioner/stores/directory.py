@@ -42,8 +42,7 @@ _JOURNAL = re.compile(f"{ENTRY_NAME.pattern}|{_SIGHT.pattern}")
 _ATOMIC = rf"(?:state\.json|\.gitignore|{_RECORD.pattern}|{_SIGHT.pattern})\.[0-9a-f]{{8}}"
 _LEFTOVER = re.compile(rf"\.(?:{_ATOMIC}|{ENTRY_NAME.pattern})\.tmp")
 # What a folder may hold before the first apply. It may be a repository of its own, or a disk.
-_AT_HOME = {APPS, JOURNAL, ".lock", ".gitignore", "README.md", ".gitkeep"}
-_AT_HOME |= {".git", ".gitattributes", "lost+found"}
+_AT_HOME = {APPS, "README.md", "README", "LICENSE", "CODEOWNERS", "lost+found"}  # and what is hidden
 _IGNORED = (
     b"# What one machine alone needs; the records beside it are to be committed.\n.lock\n.journal/\n.*.tmp\n"
 )
@@ -104,10 +103,9 @@ class DirectoryStore:
 
     def _refuse_others(self) -> None:
         """A folder that is not a state yet and holds what is somebody else's is not made ours."""
-        if os.path.lexists(self._header):
-            return
-        other = next((name for name in _names(self._folder) if not _is_at_home(name)), None)
-        if other is not None:
+        names = _names(self._folder)
+        other = next((name for name in names if not _is_at_home(name)), None)
+        if other is not None and HEADER not in names:
             raise StateError(
                 f"The folder {shown(self._folder)} is not for a state alone",
                 f"It has no {HEADER}, so it is none yet, and there is {quote(other, 80)} in it. "
@@ -269,7 +267,7 @@ class JournalEntry:
 
 def _is_at_home(name: str) -> bool:
     """Whether an entry is a state's own, or does no harm beside one."""
-    return name in _AT_HOME or _LEFTOVER.fullmatch(name) is not None
+    return name in _AT_HOME or name.startswith(".")
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -155,7 +155,7 @@ def run(
             if plan.conflicts or not plan.changes:
                 settle(plan, store)
                 return Applied(plan)
-            approved = _Approved(plan, pinned(prior, _BASE_URL, observed, None), observed, rules, server)
+            approved = _Approved(plan, pinned(prior, _BASE_URL, observed), observed, rules, server)
             outlets = Outlets(lambda sink: make(sink, {}), _opened)
             ports = Ports(server, store, Sealer([keys()[0]]), _Clock(server), outlets)
             result = apply(approved, ports, 1, lambda _: None, threading.Event())
