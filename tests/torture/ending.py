@@ -138,9 +138,10 @@ class Ending:
                     manifest.apps[key] = _spec(app)
 
     def _import_or_remove(self, key: str, conflict: Conflict) -> None:
+        wanted = self.life.manifest.apps.get(key)  # none where an earlier run left it open
         for app in self._named_in(conflict):
-            if as_wanted(app, self.life.manifest.apps[key]):
-                self.life.manifest.adopt(key, app.id, self.life.manifest.apps[key])
+            if wanted and as_wanted(app, wanted):
+                self.life.manifest.adopt(key, app.id, wanted)
                 self.life.adopted.add(app.id)
             else:
                 self._remove(conflict)
