@@ -528,66 +528,67 @@ def test_creates_run_side_by_side_up_to_the_parallelism() -> None:
     assert set(statuses(run(tape, *actions, parallelism=4)).values()) == {Status.DONE}
 
 
+class Doubts:
+    """How many requests nobody knows the outcome of, counted from the intent, which a cut-off run leaves."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._now = self.most = 0
+
+    def begin(self) -> None:
+        with self._guard:
+            self._now += 1
+            self.most = max(self.most, self._now)
+
+    def end(self) -> None:
+        time.sleep(0.005)
+        with self._guard:
+            self._now -= 1
+
+
+def creates(count: int) -> list[Action]:
+    return [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(count)]
+
+
 def test_no_more_requests_are_in_doubt_than_the_parallelism() -> None:
-    """Counted from the intent, which is what a run that was cut off leaves behind."""
-    guard, doubts, most = threading.Lock(), 0, 0
-    tape = Tape()
+    tape, doubts = Tape(), Doubts()
 
     def intent(operation: Operation, step: Step, reply_bytes: int) -> Tape:
-        nonlocal doubts, most
-        with guard:
-            doubts += 1
-            most = max(most, doubts)
+        doubts.begin()
         return tape
 
     def answer(spec: AppSpec) -> Reply:
-        nonlocal doubts
-        time.sleep(0.005)
-        with guard:
-            doubts -= 1
+        doubts.end()
         return created(spec.name)
 
     tape.open_operation, tape.create_app = intent, answer
-    actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(24)]
-    assert set(statuses(run(tape, *actions, parallelism=3)).values()) == {Status.DONE}
-    assert most == 3
+    assert set(statuses(run(tape, *creates(24), parallelism=3)).values()) == {Status.DONE}
+    assert doubts.most == 3
 
 
 def test_a_request_after_an_unusable_answer_waits_for_its_turn_again() -> None:
-    guard, doubts, most = threading.Lock(), 0, 0
-    tape = Tape()
-    actions = [Action(ActionKind.CREATE, Address(f"a{i}"), AppSpec(f"a{i}", ())) for i in range(12)]
-
-    def begins() -> None:
-        nonlocal doubts, most
-        with guard:
-            doubts += 1
-            most = max(most, doubts)
+    # A state in git has room for so many entries; who held one and waited for a turn would wait for ever.
+    tape, doubts, room, made = Tape(), Doubts(), threading.Semaphore(2), list[App]()
 
     def intent(operation: Operation, step: Step, reply_bytes: int) -> Tape:
         assert room.acquire(timeout=10), "those who have room wait for a turn"
-        begins()
+        doubts.begin()
         return tape
 
-    def ends(answer: Reply) -> Reply:
-        nonlocal doubts
-        time.sleep(0.005)
-        with guard:
-            doubts -= 1
-        return answer
-
     def answer(spec: AppSpec) -> Reply:
-        made = dataclasses.replace(app(spec.name), redirect_uris=spec.redirect_uris)
-        tape.listed = (*tape.listed, made)
-        return ends(Reply(Outcome.DONE, 201, Secret(b"{}"), True))
+        made.append(dataclasses.replace(app(spec.name), redirect_uris=spec.redirect_uris))
+        doubts.end()
+        return Reply(Outcome.DONE, 201, Secret(b"{}"), True)
 
-    tape.open_operation, tape.create_app = intent, answer
-    tape.rotate_secret = lambda _: ends(rotated())
-    # A state in git has room for so many entries, and no more are held, or each would wait for the other.
-    room = threading.Semaphore(2)
+    def rotate_secret(app_id: str) -> Reply:
+        doubts.end()
+        return rotated()
+
+    tape.open_operation, tape.create_app, tape.rotate_secret = intent, answer, rotate_secret
+    tape.list_apps = lambda: Listing(tuple(made), DATE)
     tape.leave = tape.close = room.release
-    assert set(statuses(run(tape, *actions, parallelism=2)).values()) == {Status.DONE}
-    assert most == 2
+    assert set(statuses(run(tape, *creates(12), parallelism=2)).values()) == {Status.DONE}
+    assert doubts.most == 2
 
 
 def test_what_nobody_reckoned_with_stops_what_has_not_started() -> None:

@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from provisioner import __version__
 from provisioner.cli import run
+from provisioner.cli.apply import _at_once
+from provisioner.manifest import Source, load
 from provisioner.sandbox.application import Sandbox
 from provisioner.sandbox.faults import Faults
 from provisioner.sandbox.world import utc_now
@@ -927,3 +930,14 @@ def test_the_sandbox_command_prints_what_to_export_and_stops_cleanly(
         _, err = server.communicate(timeout=20)
     assert server.returncode == 0
     assert "not Meteroid" in err
+
+
+@pytest.mark.parametrize(
+    ("state", "typed", "taken"), [("path: state", "50", 50), ("git: {}", "50", 20), ("git: {}", "10", 10)]
+)
+def test_no_more_is_asked_for_at_once_than_a_state_in_git_has_room_for(
+    state: str, typed: str, taken: int
+) -> None:
+    text = f"version: 1\nstate: {{{state}}}\napps: {{}}\n".encode()
+    workspace = SimpleNamespace(manifest=load([Source("apps.yaml", text)]))
+    assert _at_once(SimpleNamespace(workspace=workspace, parallelism=int(typed))) == taken

@@ -193,7 +193,9 @@ def test_what_is_no_file_to_write_is_an_error_and_leaves_nothing_behind(
     before = sorted(Path().iterdir())
     ran = provisioner("plan", option, path)
     assert ran.status == 1
-    assert "Error: Could not write" in ran.err or "is a folder, and a file would take its place" in ran.err
+    folder = path == "state" or path in ("", ".", "/", "..")
+    said = "is a folder, and a file would take its place" if folder else "Error: Could not write"
+    assert said in ran.err
     assert sorted(Path().iterdir()) == before
 
 

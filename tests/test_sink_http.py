@@ -181,6 +181,19 @@ def test_a_connection_that_is_refused_sent_nothing() -> None:
     assert error.hint == "Look at it."
 
 
+def test_where_no_thread_can_be_started_nothing_is_sent(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    asked = asking(serve(says(framed("200 OK", b"{}"))))
+    monkeypatch.setattr(threading.Thread, "start", full)
+    error = broken(asked)
+    assert "no thread could be started for it" in error.detail
+    assert not error.sent
+
+
 def test_a_name_that_nobody_knows_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
