@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections import defaultdict
@@ -13,21 +12,13 @@ from pathlib import Path
 
 from provisioner.errors import FileError
 from provisioner.owners import keep_to_owner
+from provisioner.reading import READ, closing, kind, read_regular, reporting, shown, up_to
 from provisioner.syncs import Turns
-from provisioner.text import quote
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # a FIFO without a writer must not hang us
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFLNK: "a symbolic link",
-    stat.S_IFREG: "made up by the kernel (/proc)",
-    stat.S_IFSOCK: "a socket",
-}
 
 
 class Slot:
@@ -73,7 +64,7 @@ class Files:
 
     def read(self, path: Path, limit: int) -> bytes:
         """A file of ours: regular, no symbolic link, at most `limit` bytes."""
-        return _read(path, limit, _READ | os.O_NOFOLLOW)
+        return read_regular(path, limit, READ | os.O_NOFOLLOW)
 
     def write(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, whole or not at all: temporary, fsync, rename, fsync of the folder."""
@@ -82,7 +73,7 @@ class Files:
         with reporting("write", path):
             fd = os.open(temporary, _CREATE, FILE_MODE)
             with _taken_back(temporary):
-                with _closing(fd):
+                with closing(fd):
                     os.fchmod(fd, FILE_MODE)  # whatever the umask
                     write_all(fd, data, 0)
                     os.fsync(fd)
@@ -119,24 +110,8 @@ class Files:
 
 def _sync_folder(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    with _closing(fd):
+    with closing(fd):
         os.fsync(fd)
-
-
-def read_input(path: Path, limit: int, instead: str = "") -> bytes:
-    """A file that a user named: regular (a link to one will do), at most `limit` bytes.
-
-    `instead` is the way out where it is something else, as a FIFO.
-    """
-    return _read(path, limit, _READ, instead)
-
-
-def what_is_in_the_way(path: Path) -> str | None:
-    """What a file must not take the place of: `a symbolic link`, as /dev/stdout, `a folder`, `a device`."""
-    with contextlib.suppress(OSError, ValueError):  # writing will say what is wrong with such a path
-        mode = path.lstat().st_mode
-        return None if stat.S_ISREG(mode) else kind(mode)
-    return None
 
 
 def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
@@ -144,7 +119,7 @@ def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     with reporting("make", path):
         fd = os.open(path, _CREATE, mode)
         with _taken_back(path):
-            with _closing(fd):
+            with closing(fd):
                 os.fchmod(fd, (stat.S_IMODE(os.fstat(fd).st_mode) & mode) | (mode & FILE_MODE))
                 write_all(fd, data, 0)
                 os.fsync(fd)
@@ -160,7 +135,7 @@ def fill(folder: Path, contents: Mapping[str, bytes]) -> None:
             path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             fd = os.open(path, _CREATE, FILE_MODE)
-            with _closing(fd):
+            with closing(fd):
                 write_all(fd, data, 0)
     os.sync()
 
@@ -190,7 +165,7 @@ def make_private(path: Path) -> None:
     """Make an empty file for its owner alone, where there is none yet. What is no file is refused."""
     with reporting("write", path):
         fd = os.open(path, _APPEND, FILE_MODE)
-        with _closing(fd):
+        with closing(fd):
             mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         raise FileError(f"Could not write {shown(path)}", f"It is {kind(mode)}, not a file on a disk.")
@@ -217,16 +192,16 @@ def make_folder_in(parent: int, name: str) -> None:
 
 def read_in(folder: int, name: str, limit: int) -> bytes:
     """The first `limit` bytes of a file in an open folder."""
-    fd = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=folder)
-    with _closing(fd):
-        return _up_to(fd, limit)
+    fd = os.open(name, READ | os.O_NOFOLLOW, dir_fd=folder)
+    with closing(fd):
+        return up_to(fd, limit)
 
 
 def write_in(folder: int, name: str, temporary: str, data: bytes) -> None:
     """As `Files.write`, in an open folder; the caller says what it is called until it is whole."""
     fd = os.open(temporary, _CREATE, FILE_MODE, dir_fd=folder)
     try:
-        with _closing(fd):
+        with closing(fd):
             os.fchmod(fd, FILE_MODE)
             write_all(fd, data, 0)
             os.fsync(fd)
@@ -253,75 +228,6 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def shown(path: Path) -> str:
-    """A path for a message."""
-    return quote(str(path), 200)
-
-
-class _Reporting:
-    """A class, not a generator: it is entered two dozen times for each app."""
-
-    __slots__ = ("_doing", "_path")
-
-    def __init__(self, doing: str, path: Path) -> None:
-        self._doing = doing
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise FileError(f"Could not {self._doing} {shown(self._path)}", _explained(error)) from None
-        if isinstance(error, ValueError):  # a NUL, or a surrogate that stands for no byte
-            raise FileError(
-                f"Could not {self._doing} {shown(self._path)}", "No file can have this name."
-            ) from None
-
-
-def reporting(doing: str, path: Path) -> _Reporting:
-    """Turn the system's refusals into errors that name the file."""
-    return _Reporting(doing, path)
-
-
-def _explained(error: OSError) -> str:
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    if error.errno == errno.ELOOP:
-        return f"{reason}: a symbolic link is not followed here, or the links form a loop."
-    return f"{reason}."
-
-
-def _read(path: Path, limit: int, flags: int, instead: str = "") -> bytes:
-    with reporting("read", path):
-        fd = os.open(path, flags)
-        with _closing(fd):
-            found = os.fstat(fd)
-            data = _up_to(fd, limit + 1) if stat.S_ISREG(found.st_mode) else b""
-    if not stat.S_ISREG(found.st_mode) or (data and not found.st_size):
-        raise FileError(
-            f"Could not read {shown(path)}", f"It is {kind(found.st_mode)}, not a file on a disk.", instead
-        )
-    if len(data) > limit:
-        raise FileError(f"Could not read {shown(path)}", f"It is larger than {limit:,} bytes.")
-    return data
-
-
-def _up_to(fd: int, size: int) -> bytes:
-    """What is there, at most `size` bytes; nothing where the kernel would make us wait for it."""
-    data = b""
-    wanted = min(size, os.fstat(fd).st_size + 1)  # in one go, and what it has grown by meanwhile
-    with contextlib.suppress(BlockingIOError):
-        while wanted and (more := os.read(fd, wanted)):
-            data += more
-            wanted = min(size - len(data), max(len(data), 65536))
-    return data
-
-
-def kind(mode: int) -> str:
-    """What is there in place of a file on a disk, by its `st_mode`."""
-    return _KINDS.get(stat.S_IFMT(mode), "a device")
-
-
 @contextlib.contextmanager
 def _taken_back(path: Path) -> Iterator[None]:
     """Take a file away again where what follows fails."""
@@ -330,11 +236,3 @@ def _taken_back(path: Path) -> Iterator[None]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-@contextlib.contextmanager
-def _closing(fd: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(fd)

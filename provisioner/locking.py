@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from provisioner.files import FILE_MODE, reporting, write_all
+from provisioner.files import FILE_MODE, write_all
+from provisioner.reading import reporting
 
 
 @contextlib.contextmanager

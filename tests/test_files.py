@@ -19,17 +19,9 @@ from pathlib import Path
 import pytest
 
 from provisioner.errors import FileError
-from provisioner.files import (
-    Files,
-    Slot,
-    make_private,
-    read_input,
-    reporting,
-    shown,
-    tighten,
-    write_new,
-)
+from provisioner.files import Files, Slot, make_private, tighten, write_new
 from provisioner.locking import locked
+from provisioner.reading import read_input, reporting, shown
 from provisioner.syncs import Turns
 
 LIMIT = 1000

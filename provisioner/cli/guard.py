@@ -44,8 +44,8 @@ def command(paths: Sequence[str]) -> int:
 
 def _look(path: Path) -> list[Finding]:
     """What is found in one file. Of a link git keeps the target's name only, and of other things nothing."""
-    from provisioner.files import reporting
     from provisioner.guarding import delivered, findings
+    from provisioner.reading import reporting
     from provisioner.sinks.formats import is_rendered
 
     found: set[Finding] = set()

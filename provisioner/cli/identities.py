@@ -13,8 +13,8 @@ from warnings import catch_warnings, simplefilter
 
 from provisioner.cli.output import complain
 from provisioner.errors import SealingError
-from provisioner.files import read_input, reporting, shown
 from provisioner.model import Secret
+from provisioner.reading import read_input, reporting, shown
 from provisioner.sealing import (
     Identity,
     identities_from,

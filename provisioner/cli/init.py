@@ -59,7 +59,8 @@ def command(file: str) -> None:
     """
     from provisioner.cli.output import say
     from provisioner.cli.workspace import DEFAULT_FOLDER, exists, yaml_files
-    from provisioner.files import shown, write_new
+    from provisioner.files import write_new
+    from provisioner.reading import shown
     from provisioner.render.manifest_text import SCHEMA_LINE
     from provisioner.settings import from_environment
 
@@ -87,7 +88,8 @@ def _schema_beside(manifest: Path) -> str:
     """Write the schema that the manifest's first line names; what was done. Another one is left as it is."""
     from provisioner.cli.schema import manifest_schema
     from provisioner.cli.workspace import exists
-    from provisioner.files import read_input, shown, write_new
+    from provisioner.files import write_new
+    from provisioner.reading import read_input, shown
     from provisioner.render.manifest_text import SCHEMA_FILE
 
     path, data = manifest.parent / SCHEMA_FILE, manifest_schema().encode()
@@ -106,7 +108,7 @@ def _identity(settings: Settings) -> tuple[str, str]:
     """Where the identity that `secret get` will use is, and its public half; made where there is none."""
     from provisioner.cli.identities import find_identities, identity_file
     from provisioner.cli.workspace import exists
-    from provisioner.files import shown
+    from provisioner.reading import shown
 
     path = identity_file(settings)
     if path is not None and not exists(path):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from provisioner.cli.output import complain
 from provisioner.errors import UsageError
-from provisioner.files import make_private, shown
+from provisioner.files import make_private
+from provisioner.reading import shown
 from provisioner.settings import Settings, from_home
 from provisioner.text import quote
 

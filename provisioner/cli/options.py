@@ -130,7 +130,7 @@ class NewFile(click.ParamType[str]):
         """Refuse the sign for standard output, and whatever a file would be put in place of."""
         from pathlib import Path  # only where a file is asked for
 
-        from provisioner.files import shown, what_is_in_the_way
+        from provisioner.reading import shown, what_is_in_the_way
 
         if value == "-":
             self.fail(

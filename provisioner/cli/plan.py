@@ -61,7 +61,7 @@ def command(  # one parameter an option
     from provisioner.cli.planning import choices_from, look, planner
     from provisioner.cli.showing import present
     from provisioner.cli.workspace import base_url, connect, open_workspace, readers
-    from provisioner.files import shown
+    from provisioner.reading import shown
 
     choices = choices_from(asked)
     workspace = open_workspace(files, variables, var_files)

@@ -13,9 +13,10 @@ from provisioner.cli.clock import SystemClock
 from provisioner.cli.options import Asked, is_folder, refuse_manifest
 from provisioner.cli.workspace import Readers, Workspace, base_url
 from provisioner.errors import UsageError
-from provisioner.files import Files, read_input, shown
+from provisioner.files import Files
 from provisioner.frozen import dataclass
 from provisioner.plan import Plan
+from provisioner.reading import read_input, shown
 from provisioner.render.saved_plan import (
     DIGEST,
     body,

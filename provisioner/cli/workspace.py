@@ -15,12 +15,12 @@ from provisioner.cli.output import complain
 from provisioner.desired import DesiredState, resolve
 from provisioner.endpoint import check_token, effective_base_url
 from provisioner.errors import UsageError
-from provisioner.files import read_input, reporting, shown
 from provisioner.frozen import dataclass
 from provisioner.manifest import Manifest, ManifestError, Source, VariableValues, load, variables_from
 from provisioner.manifest.faults import fault_at
 from provisioner.manifest.rules import HOLDS_THE_MANIFEST, STATE_PATH
 from provisioner.model import Secret
+from provisioner.reading import read_input, reporting, shown
 from provisioner.sealing import Identity, check_recipient
 from provisioner.settings import OURS, Settings, environment, from_environment, from_home
 from provisioner.stores.directory import DirectoryStore

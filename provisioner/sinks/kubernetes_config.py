@@ -12,8 +12,8 @@ from typing import Any, Final
 import yaml
 
 from provisioner.errors import FileError, SinkError
-from provisioner.files import read_input, shown
 from provisioner.frozen import dataclass
+from provisioner.reading import read_input, shown
 from provisioner.text import quote
 
 _LIMIT: Final = 4 * 1024 * 1024  # bytes of one file; those of a hundred clusters have less than one

@@ -15,9 +15,9 @@ from threading import Lock
 from typing import Any, Final
 
 from provisioner.errors import SinkError
-from provisioner.files import shown
 from provisioner.frozen import dataclass
 from provisioner.model import Secret
+from provisioner.reading import shown
 from provisioner.sinks.http import Server, base_url, private_trust, system_trust
 from provisioner.sinks.kubernetes_config import Entry, load
 from provisioner.sinks.kubernetes_plugin import Credential, Plugin

@@ -12,17 +12,9 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import NoReturn, Self
 
 from provisioner.errors import FileError, SinkError
-from provisioner.files import (
-    FILE_MODE,
-    kind,
-    make_folder_in,
-    read_in,
-    remove_in,
-    reporting,
-    shown,
-    write_in,
-)
+from provisioner.files import FILE_MODE, make_folder_in, read_in, remove_in, write_in
 from provisioner.frozen import dataclass
+from provisioner.reading import kind, reporting, shown
 from provisioner.text import quote
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote as percent_encoded
 
 from provisioner.errors import FileError, SinkError
-from provisioner.files import read_input
 from provisioner.frozen import dataclass
 from provisioner.model import Secret
+from provisioner.reading import read_input
 from provisioner.sinks.http import Answer, Server, base_url, private_trust
 from provisioner.text import quote
 

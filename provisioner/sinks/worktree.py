@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from provisioner.errors import SinkError
-from provisioner.files import shown
+from provisioner.reading import shown
 from provisioner.sinks.places import Place, beside, refused
 from provisioner.text import quote
 

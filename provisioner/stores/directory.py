@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provisioner.errors import FileError, LockedError, StateError, UnfinishedError
-from provisioner.files import Files, Slot, reporting, shown, tighten
+from provisioner.files import Files, Slot, tighten
 from provisioner.journal import framed, operation_to, sight_to, step_to
 from provisioner.locking import locked
 from provisioner.model import KEY, Address
 from provisioner.operation import Operation, Sight, Step
+from provisioner.reading import reporting, shown
 from provisioner.state import AppRecord, Header, State, header_to, record_to
 from provisioner.stores.reading import (
     APPS,

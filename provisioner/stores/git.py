@@ -17,10 +17,10 @@ from functools import cached_property
 from pathlib import Path
 
 from provisioner.errors import FileError, LockedError, ProvisionerError, StateError, UsageError
-from provisioner.files import shown
 from provisioner.model import Address
 from provisioner.operation import Operation, Sight, Step
 from provisioner.ports import JournalEntry
+from provisioner.reading import shown
 from provisioner.state import AppRecord, Header, State
 from provisioner.stores.branch import Branch, MovedError, Tips
 from provisioner.stores.lease import Lease, lease_from, lease_to

@@ -13,8 +13,8 @@ from dataclasses import field
 from pathlib import Path
 
 from provisioner.errors import StateError
-from provisioner.files import shown
 from provisioner.frozen import dataclass
+from provisioner.reading import shown
 from provisioner.text import escape
 
 SECONDS = 120.0  # for one command; a push to a host that hangs must not hold a lock for good

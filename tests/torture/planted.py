@@ -201,7 +201,8 @@ def _secret_printed() -> None:
 
 def _in_place() -> None:
     """A record is written where it stands."""
-    from provisioner.files import Files, reporting
+    from provisioner.files import Files
+    from provisioner.reading import reporting
 
     def write(self: Files, path: Path, data: bytes) -> None:
         with reporting("write", path):
