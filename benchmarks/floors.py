@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,10 +33,9 @@ def transfer(url: str) -> Run:
 
 
 def syncs(folder: Path, count: int) -> Run:
-    """`count` small files, each made and synced, one after the other."""
-    place = folder / "synced"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    """`count` small files, each made and synced, one after the other. They stay: see `places.renewed`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix="synced-", dir=folder))
     data = b"x" * RECORD_BYTES
     began = time.perf_counter()
     for number in range(count):
@@ -44,6 +43,4 @@ def syncs(folder: Path, count: int) -> Run:
         os.write(fd, data)
         os.fsync(fd)
         os.close(fd)
-    took = time.perf_counter() - began
-    shutil.rmtree(place)
-    return Run(took, 0.0, 0.0)
+    return Run(time.perf_counter() - began, 0.0, 0.0)

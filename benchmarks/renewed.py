@@ -1,4 +1,4 @@
-"""A folder with a sandbox beside it, both emptied before each apply that is measured."""
+"""A folder with a sandbox beside it, both as new before each apply that is measured."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Renewed:
     def renew(self) -> None:
         """Nothing was ever applied, and the API has no app."""
         self._stack.close()
-        places.emptied(self._folder)
+        places.renewed(self._folder)
         url = self._stack.enter_context(sandbox(self._folder, self._latency))
         self._env = environment(self._folder, to_it(url))
 

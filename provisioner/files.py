@@ -26,16 +26,31 @@ class Slot:
 
     def __init__(self, path: Path, fd: int, size: int) -> None:
         self.path = path
+        self.size = size
         self._fd = fd
-        self._size = size
+        self._used = 0
 
     def write(self, data: bytes, offset: int) -> None:
         """Write `data` at `offset` and wait until it is on the disk."""
-        if offset + len(data) > self._size:
+        if offset + len(data) > self.size:
             raise FileError(f"{shown(self.path)} has no room for {len(data)} bytes more")
+        self._used = max(self._used, offset + len(data))
         with reporting("write", self.path):
             write_all(self._fd, data, offset)
             os.fdatasync(self._fd)
+
+    def become(self, path: Path, first: bytes) -> None:
+        """Begin with `first`, durably, and only then be called `path`. Raises OSError."""
+        self._used = len(first)
+        write_all(self._fd, first, 0)
+        os.fsync(self._fd)
+        self.path.rename(path)
+        self.path = path
+
+    def empty(self) -> None:
+        """Make it zeros again, without waiting for the disk: who writes to it next does that."""
+        with reporting("write", self.path):
+            write_all(self._fd, bytes(self._used), 0)
 
     def close(self) -> None:
         """Give the file back; it stays where it is. A second time does nothing: the number may be reused."""
@@ -50,6 +65,7 @@ class Files:
 
     def __init__(self) -> None:
         self._turns: defaultdict[Path, Turns] = defaultdict(Turns)
+        self._spares: list[Slot] = []
 
     def folder(self, path: Path) -> None:
         """Make `path` and its parents, durably, and keep it to its owner (0700)."""
@@ -89,23 +105,73 @@ class Files:
 
     def slot(self, path: Path, first: bytes, size: int) -> Slot:
         """Put `first` at `path`, with room for `size` bytes in all: whole and durably, or not at all."""
-        temporary = path.with_name(f".{path.name}.tmp")
         with reporting("write", path), contextlib.ExitStack() as failing:
-            fd = os.open(temporary, _CREATE, FILE_MODE)
-            failing.callback(os.close, fd)
-            with _taken_back(temporary):
-                os.fchmod(fd, FILE_MODE)
-                os.posix_fallocate(fd, 0, size)
-                write_all(fd, first, 0)
-                os.fsync(fd)
-                temporary.rename(path)
+            slot = self._spare(path.parent, size) or _allocated(path.with_name(f".{path.name}.tmp"), size)
+            failing.callback(slot.close)
+            with _taken_back(slot.path):
+                slot.become(path, first)
             self.sync_folder(path.parent)
             failing.pop_all()
-        return Slot(path, fd, size)
+        return slot
+
+    def take_away(self, slot: Slot) -> None:
+        """As `remove`, of a slot's file; emptied and nameless, it is kept for the next slot.
+
+        ext4 looks through all files that were unlinked in the last minutes before it makes a new one: to make
+        and unlink one for each app took a third of an apply of a thousand.
+        """
+        spare = slot.path.with_name(f".{slot.path.name}.tmp")
+        with reporting("remove", slot.path):
+            slot.path.rename(spare)
+            # Before its bytes change: until now, a power loss may bring the old name back.
+            self.sync_folder(spare.parent)
+        slot.path = spare
+        try:
+            slot.empty()
+        except FileError:  # it is gone from where it was, which is what was asked for
+            _discard(slot)
+        else:
+            self._spares.append(slot)
+
+    def let_go(self) -> None:
+        """Unlink what `take_away` has kept. What cannot be is a hidden name with nothing in it."""
+        while self._spares:
+            _discard(self._spares.pop())
+
+    def _spare(self, folder: Path, size: int) -> Slot | None:
+        """The last one that was kept. One that does not fit goes: no more are kept than were used at once."""
+        try:
+            slot = self._spares.pop()
+        except IndexError:
+            return None
+        if slot.size >= size and slot.path.parent == folder:
+            return slot
+        _discard(slot)
+        return None
 
     def sync_folder(self, path: Path) -> None:
         """Make the names in `path` durable; without it a rename may be undone by a power loss."""
         self._turns[path].take(lambda: _sync_folder(path))
+
+
+def _allocated(path: Path, size: int) -> Slot:
+    """A new file with room for `size` bytes."""
+    fd = os.open(path, _CREATE, FILE_MODE)
+    try:
+        with _taken_back(path):
+            os.fchmod(fd, FILE_MODE)
+            os.posix_fallocate(fd, 0, size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return Slot(path, fd, size)
+
+
+def _discard(slot: Slot) -> None:
+    with contextlib.suppress(FileError):
+        slot.close()
+    with contextlib.suppress(OSError):
+        slot.path.unlink(missing_ok=True)
 
 
 def _sync_folder(path: Path) -> None:

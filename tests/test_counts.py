@@ -163,6 +163,31 @@ def test_an_app_that_is_created_takes_three_syncs_of_data_at_most(
     assert found[5]["data"] >= 2 * 5, "the count itself is blind"
 
 
+def test_an_app_that_is_created_takes_one_new_file(provisioner, sandbox: Sandbox, write, monkeypatch) -> None:
+    """Its record. What is made to be unlinked again makes each new one slower, on ext4."""
+    counts: Counter[str] = Counter()
+    opened, unlinked = os.open, os.unlink
+
+    def opening(path: str | Path, flags: int, *others: object, **named: object) -> int:
+        counts["made"] += bool(flags & os.O_CREAT)
+        return opened(path, flags, *others, **named)
+
+    def unlinking(*arguments: object, **named: object) -> None:
+        counts["unlinked"] += 1
+        unlinked(*arguments, **named)
+
+    monkeypatch.setattr(os, "open", opening)
+    monkeypatch.setattr(os, "unlink", unlinking)
+    found = []
+    for count in (5, 15, 35):
+        write(count)
+        counts.clear()
+        assert provisioner("apply", "--auto-approve", "--parallelism", "1").status == 0
+        found.append((counts["made"], counts["unlinked"]))
+    assert found[2][0] - found[1][0] == 20 - 10
+    assert found[2][1] == found[1][1]
+
+
 def test_a_plan_reads_each_file_once_and_syncs_nothing(
     provisioner, sandbox: Sandbox, write, monkeypatch, tmp_path: Path
 ) -> None:
@@ -265,7 +290,7 @@ def test_twice_the_apps_are_twice_the_memory(
     taken = []
     for count in (2, 100, 200, 400):
         places.fresh(tmp_path, count)
-        places.emptied(tmp_path)
+        places.renewed(tmp_path)
         (tmp_path / places.DATA).unlink(missing_ok=True)
         seed(tmp_path, count, 1)
         with peak() as found:

@@ -159,7 +159,7 @@ def test_f8_killed_while_the_record_is_renamed_it_is_old_or_new_and_never_half(b
 
 
 def test_f10_killed_before_the_entry_is_closed_the_next_run_only_closes_it(begun, sandbox) -> None:
-    with killed(DirectoryStore, "close_operation"):
+    with killed(Files, "take_away"):
         begun(*APPLY)
     planned = begun("plan")
     assert "nothing is left to do but to close its journal entry" in planned.out

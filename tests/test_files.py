@@ -412,6 +412,111 @@ def test_a_slot_takes_the_place_of_an_older_one(files: Files, tmp_path: Path) ->
     assert (tmp_path / "slot").read_bytes() == b"2nd\0\0"
 
 
+def test_a_slot_that_was_taken_away_is_the_next_one_and_holds_nothing_of_before(
+    files: Files, tmp_path: Path
+) -> None:
+    first = files.slot(tmp_path / "first", b"first", 30)
+    first.write(b"an answer", 5)
+    inode = (tmp_path / "first").stat().st_ino
+    files.take_away(first)
+    (kept,) = tmp_path.iterdir()
+    assert (kept.name, kept.read_bytes()) == (".first.tmp", bytes(30))
+    second = files.slot(tmp_path / "second", b"2nd", 20)
+    assert names(tmp_path) == ["second"]
+    assert (tmp_path / "second").read_bytes() == b"2nd".ljust(30, b"\0")
+    assert (tmp_path / "second").stat().st_ino == inode
+    assert mode(tmp_path / "second") == 0o600
+    second.write(b"x" * 27, 3)
+    second.close()
+
+
+def test_the_name_of_a_slot_is_gone_for_good_before_its_bytes_change(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = files.slot(tmp_path / "slot", b"1", 10)
+    order: list[str] = []
+    for call in ("rename", "fsync", "pwrite"):
+        real = getattr(os, call)
+        monkeypatch.setattr(os, call, lambda *given, c=call, r=real: (order.append(c), r(*given))[1])
+    files.take_away(slot)
+    assert order == ["rename", "fsync", "pwrite"]
+    files.slot(tmp_path / "next", b"2", 10).close()
+    assert order[3:] == ["pwrite", "fsync", "rename", "fsync"]
+
+
+@pytest.mark.parametrize("place", ["here", "there"])
+def test_a_slot_that_does_not_fit_is_let_go_and_another_is_made(
+    files: Files, tmp_path: Path, place: str
+) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    before = open_descriptors()
+    for number in range(1, 6):
+        files.take_away(files.slot(tmp_path / "here" / f"{number}", b"1", 10 * number))
+        assert names(tmp_path / "here") == [f".{number}.tmp"]
+    files.slot(tmp_path / place / "last", b"1", 51 if place == "here" else 50).close()
+    assert (names(tmp_path / "here"), names(tmp_path / "there")) == (
+        (["last"], []) if place == "here" else ([], ["last"])
+    )
+    assert open_descriptors() == before
+
+
+def test_what_was_kept_for_the_next_slot_is_let_go(files: Files, tmp_path: Path) -> None:
+    before = open_descriptors()
+    for slot in [files.slot(tmp_path / name, b"1", 10) for name in "abc"]:
+        files.take_away(slot)
+    assert names(tmp_path) == [".a.tmp", ".b.tmp", ".c.tmp"]
+    (tmp_path / ".b.tmp").unlink()  # by somebody who tidies up
+    files.let_go()
+    assert names(tmp_path) == []
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize(("call", "left"), [("rename", ["slot"]), ("fsync", [".slot.tmp"])])
+def test_a_slot_that_could_not_be_taken_away_for_good_is_an_error_and_not_used_again(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, left: list[str]
+) -> None:
+    slot = files.slot(tmp_path / "slot", b"first", 10)
+    with monkeypatch.context() as patched:
+        Fault(patched, call, errno.EIO)
+        with pytest.raises(FileError, match="Could not remove"):
+            files.take_away(slot)
+    slot.close()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        left[0]: b"first".ljust(10, b"\0")
+    }
+    files.slot(tmp_path / "next", b"2", 10).close()
+    assert names(tmp_path) == sorted([*left, "next"])
+
+
+def test_a_slot_that_could_not_be_emptied_is_gone_all_the_same(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = open_descriptors()
+    slot = files.slot(tmp_path / "slot", b"first", 10)
+    fault = Fault(monkeypatch, "pwrite", errno.ENOSPC)
+    files.take_away(slot)
+    assert fault.calls == 1
+    assert names(tmp_path) == []
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fsync", "rename"])
+def test_a_slot_that_could_not_be_used_again_leaves_nothing(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    before = open_descriptors()
+    files.take_away(files.slot(tmp_path / "slot", b"first", 10))
+    with monkeypatch.context() as patched:
+        Fault(patched, call, errno.EIO)
+        with pytest.raises(FileError, match="Could not write"):
+            files.slot(tmp_path / "next", b"2", 10)
+    assert names(tmp_path) == []
+    files.slot(tmp_path / "next", b"2", 10).close()
+    assert names(tmp_path) == ["next"]
+    assert open_descriptors() == before
+
+
 def test_a_slot_is_given_back_once_and_takes_nothing_afterwards(files: Files, tmp_path: Path) -> None:
     slot = files.slot(tmp_path / "slot", b"", 10)
     slot.close()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from torture.disk import Disk, Photo, Stopped, torn
 from torture.driver import seeded
-from torture.powerloss import SCENARIOS, Bench, after_kill, album, chain, exhaustive, finds
+from torture.planted import used_too_soon
+from torture.powerloss import SCENARIOS, Bench, after_kill, album, chain, exhaustive, finds, honest
 
 from provisioner.files import Files
 from provisioner.sinks.places import Place
@@ -64,6 +65,13 @@ PLANTED = {
 def test_a_planted_fault_is_found(bench, fault: str) -> None:
     name, lies = PLANTED[fault]
     assert finds(bench, name, seeded(0), 8, lies)
+
+
+def test_an_entrys_file_that_is_used_again_before_its_name_is_gone_for_good_is_found(
+    bench, monkeypatch
+) -> None:
+    monkeypatch.setattr(Files, "take_away", used_too_soon)
+    assert finds(bench, "mix", seeded(0), 8, honest)
 
 
 def test_every_moment_between_two_changes_is_visited(bench) -> None:

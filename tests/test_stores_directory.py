@@ -446,7 +446,41 @@ def test_the_journal_is_read_before_the_records_so_that_an_operation_is_seen_in_
             return data
 
     state = DirectoryStore(folder, Interleaved()).read()
-    assert (state.open, list(state.records)) == ((OpenOperation(CREATE, CREATING),), [Address("portal")])
+    assert (state.open, list(state.records)) == ((), [Address("portal")])
+
+
+def test_an_entry_whose_file_is_another_ones_by_the_time_it_is_read_is_passed_over(
+    store: DirectoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write_header(HEADER)
+    entry = store.open_operation(CREATE, CREATING, 0)
+    opened = os.open
+    taken: list[bytes] = []
+
+    def opening(path: str | Path, flags: int, *others: object, **named: object) -> int:
+        fd = opened(path, flags, *others, **named)
+        if str(path).endswith("/op_1.op") and not taken:
+            entry.close()
+            store.open_operation(replace(CREATE, id="op_2"), CREATING, 0).leave()
+            taken.append(os.pread(fd, 1000, 0))
+        return fd
+
+    monkeypatch.setattr(os, "open", opening)
+    assert store.read() == State(HEADER)
+    assert b"op_2" in taken[0], "it was not the same file, so this shows nothing"
+
+
+def test_nothing_is_left_of_the_entries_of_a_run_once_it_ends(store: DirectoryStore, folder: Path) -> None:
+    for error in (None, StateError("It failed")):
+        with contextlib.suppress(StateError), store.lock("apply"):
+            for _ in range(2):
+                entry = store.open_operation(CREATE, CREATING, 0)
+                entry.step(CREATED)
+                entry.close()
+            assert [path.read_bytes().strip(b"\0") for path in (folder / ".journal").iterdir()] == [b""]
+            if error:
+                raise error
+        assert list((folder / ".journal").iterdir()) == []
 
 
 def test_a_file_that_an_apply_takes_away_while_the_state_is_read_is_no_error(

@@ -724,7 +724,7 @@ def test_an_entry_whose_end_fails_and_that_is_left_then_counts_once(here: Runner
     with here.store.lock("apply"):
         here.store.write_header(HEADER)
         entry = here.store.open_operation(operation(1), Step(Phase.CREATING), 100)
-        monkeypatch.setattr("provisioner.stores.directory.DirectoryStore.close_operation", fail)
+        monkeypatch.setattr("provisioner.files.Files.take_away", fail)
         with pytest.raises(StateError):
             entry.close()
         entry.leave()

@@ -35,13 +35,14 @@ REVEALED_BY = {  # one point of the grid that shows the planted fault; `make tor
     "a rotation never unsettled": Point("rotate", ("rotate:late=3600s",), late_after=True),
     "a secret printed with an error": Point("create", (), (Strike("fdatasync", 1, "EIO"),)),
     "a record written in place": Point("create", (), (Strike("pwrite64", 8),)),
+    "an entry's file used again too soon": Point("create"),
     "a take-over without evidence": Point("create", ("foreign", "create:500-after")),
     "a move that begins with the old record": Point("move", (), (Strike("rename", 2, "EIO"),)),
     "a move that was cut off taken for two apps": Point("state mv", (), (Strike("unlink", 1),)),
     "files for everybody": Point("create"),
     "a receipt before the delivery": Point("create and deliver to vault", ("places:500-before@1",)),
     "a sink's refusal passed over": Point("create and deliver to github", ("places:500-before@1",)),
-    "a sink's file written in place": Point("create and deliver to file", (), (Short(9, "full"),)),
+    "a sink's file written in place": Point("create and deliver to file", (), (Short(10, "full"),)),
     "a mark that comes last": Point("create and deliver to vault", ("places:lost-after@1",)),
 }  # fmt: skip
 

@@ -35,6 +35,7 @@ from provisioner.text import escape, quote
 _FILE_LIMIT = 16 * 1024 * 1024
 _ENTRY_LIMIT = 4 * 1024 * 1024  # what is written must be readable again, in a record too
 _SPARE = 64 * 1024  # for the recipients' stanzas and what the answer shows in clear
+_PAGE = 4096  # whole ones, so that nearly every entry fits into another one's file
 _SEALED_GROWTH = 2  # armor is 4/3 of the bytes, and a line break in 64
 _HEADER_OR_LOCK = re.compile(r"state\.json|\.lock")
 _RECORD = re.compile(rf"{KEY.pattern}\.json")
@@ -95,7 +96,10 @@ class DirectoryStore:
                     self._made.clear()
                     with reporting("look after", self._folder):
                         self._tidy()
-                    yield
+                    try:
+                        yield
+                    finally:
+                        self._files.let_go()
                     self._leave_tidy()
                     return
                 if time.monotonic() >= until:
@@ -137,7 +141,7 @@ class DirectoryStore:
     def open_operation(self, operation: Operation, step: Step, reply_bytes: int) -> JournalEntry:
         """Make an entry, or write it anew, with room for the sealed form of an answer of `reply_bytes`."""
         first = framed(operation_to(operation)) + framed(step_to(step))
-        size = len(first) + _SEALED_GROWTH * reply_bytes + _SPARE
+        size = -(-(len(first) + _SEALED_GROWTH * reply_bytes + _SPARE) // _PAGE) * _PAGE
         if size > _ENTRY_LIMIT:
             raise StateError(
                 f"{operation.address} is too large to be asked for",
@@ -146,7 +150,7 @@ class DirectoryStore:
             )
         self._make(self._journal)
         slot = self._files.slot(self._entry(operation.id), first, size)
-        return JournalEntry(self, operation.id, slot, len(first))
+        return JournalEntry(self._files, slot, len(first))
 
     def close_operation(self, operation_id: str) -> None:
         """Take a journal entry away."""
@@ -175,7 +179,10 @@ class DirectoryStore:
         return contents
 
     def _of_kind(self, folder: str, suffix: str) -> Iterator[tuple[str, bytes]]:
-        """The files of one kind; one that a running apply takes away meanwhile is no error."""
+        """The files of one kind, without those that a running apply takes away meanwhile.
+
+        An entry's file may hold another operation by the time it is read: then its name is gone by the end.
+        """
         for name in _names(self._folder / folder):
             if not name.endswith(suffix) or name.startswith("."):
                 continue
@@ -185,6 +192,8 @@ class DirectoryStore:
             except FileError:
                 if os.path.lexists(path):
                     raise
+                continue
+            if suffix == ENTRY and not os.path.lexists(path):
                 continue
             yield f"{folder}/{name}", data
 
@@ -244,9 +253,8 @@ class DirectoryStore:
 class JournalEntry:
     """An open operation in its pre-allocated file."""
 
-    def __init__(self, store: DirectoryStore, operation_id: str, slot: Slot, end: int) -> None:
-        self._store = store
-        self._id = operation_id
+    def __init__(self, files: Files, slot: Slot, end: int) -> None:
+        self._files = files
         self._slot = slot
         self._end = end
 
@@ -258,8 +266,7 @@ class JournalEntry:
 
     def close(self) -> None:
         """The operation is over."""
-        self._slot.close()
-        self._store.close_operation(self._id)
+        self._files.take_away(self._slot)
 
     def leave(self) -> None:
         """The operation stays open for the next run."""

@@ -38,6 +38,12 @@ class MirroredFiles(Files):
         """A slot whose writes are remembered, without the room that is not written to yet."""
         return _MirroredSlot(super().slot(path, first, size), first, self)
 
+    def take_away(self, slot: Slot) -> None:
+        """Take away, and remember."""
+        path = slot.path
+        super().take_away(slot.slot if isinstance(slot, _MirroredSlot) else slot)
+        self.remember(path, None)
+
     def remember(self, path: Path, data: bytes | None) -> None:
         """Add a change, if it is one of the state's own files."""
         relative = path.relative_to(self._root).as_posix()
@@ -63,17 +69,17 @@ class _MirroredSlot(Slot):
 
     def __init__(self, slot: Slot, first: bytes, files: MirroredFiles) -> None:
         self.path = slot.path
-        self._slot = slot
+        self.slot = slot
         self._mirrored = first
         self._files = files
         files.remember(self.path, first)
 
     def write(self, data: bytes, offset: int) -> None:
         """Write, and remember."""
-        self._slot.write(data, offset)
+        self.slot.write(data, offset)
         self._mirrored = self._mirrored[:offset] + data
         self._files.remember(self.path, self._mirrored)
 
     def close(self) -> None:
         """Give the file back."""
-        self._slot.close()
+        self.slot.close()

@@ -24,6 +24,7 @@ class _Disk:
     folder: str
     unsynced: set[str] = field(default_factory=set)  # files with bytes that were not synced
     unnamed: set[str] = field(default_factory=set)  # folders with names that were not synced
+    renamed: set[str] = field(default_factory=set)  # files whose earlier names may come back
     entries: set[str] = field(default_factory=set)
     locked: bool = False
     answered: bool = True  # whether the journal holds the answer to the last POST
@@ -45,6 +46,7 @@ def broken(
         elif call.touches(folder, _OURS):
             rule = _given_up if _failed(call) else _RULES.get(call.name)
             yield from rule(disk, call) if rule else ()
+    disk.unsynced = {path for path in disk.unsynced if not _HARMLESS.search(path)}
     if finished and (disk.unsynced or disk.unnamed):
         yield f"the run ended before {_names(disk)} was synced"
 
@@ -77,6 +79,8 @@ def _written(disk: _Disk, call: Call) -> Iterator[str]:
         return
     if not disk.locked:
         yield f"{_short(path)} was written without the lock"
+    if path in disk.renamed:
+        yield f"{_short(path)} was written before its earlier name was gone for good"
     disk.unsynced.add(path)
 
 
@@ -84,6 +88,7 @@ def _synced(disk: _Disk, call: Call) -> Iterator[str]:
     path = _of_fd(call)
     disk.unsynced.discard(path)
     disk.unnamed.discard(path)
+    disk.renamed = {each for each in disk.renamed if _parent(each) != path}
     disk.answered = disk.answered or path.endswith(".op")
     yield from ()
 
@@ -98,8 +103,10 @@ def _renamed(disk: _Disk, call: Call) -> Iterator[str]:
     if "/apps/" in new:
         late = {path for path in disk.unsynced | disk.unnamed if not _of_state(path)} - {disk.folder}
         yield from (f"{_short(new)} was recorded before {_short(path)} was synced" for path in sorted(late))
+    disk.entries.discard(old)
     if new.endswith(".op"):
         disk.entries.add(new)
+    disk.renamed.add(new)
     disk.unnamed.add(_parent(new))
 
 

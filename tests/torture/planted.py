@@ -215,6 +215,22 @@ def _in_place() -> None:
     _put(Files, "write", write)
 
 
+def used_too_soon(files: Any, slot: Any) -> None:
+    """In place of `Files.take_away`: what is in the file changes while its old name may still come back."""
+    spare = slot.path.with_name(f".{slot.path.name}.tmp")
+    slot.path.rename(spare)
+    slot.path = spare
+    slot.empty()
+    files._spares.append(slot)
+
+
+def _used_too_soon() -> None:
+    """The file of an entry is used again before the name that it had is gone for good."""
+    from provisioner.files import Files
+
+    _put(Files, "take_away", used_too_soon)
+
+
 def _no_lock() -> None:
     from provisioner.stores import directory
 
@@ -328,6 +344,7 @@ _PLANTS: dict[str, Callable[..., None]] = {
     "a rotation never unsettled": _never_unsettled,
     "a secret printed with an error": _secret_printed,
     "a record written in place": _in_place,
+    "an entry's file used again too soon": _used_too_soon,
     "the lock not taken": _no_lock,
     "a take-over without evidence": _no_evidence,
     "a move that begins with the old record": _moved_away,
