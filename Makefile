@@ -64,6 +64,7 @@ torture: .venv/dev.stamp
 grid: .venv/dev.stamp
 	$(BIN) -m pytest -n $(WORKERS) -m grid
 
+# Two gigabytes below the temporary folder, or below --folder. Not soon after it, or after tests: see benchmarks/places.py.
 # A quick look: make bench BENCH="--sizes 1,100 --latencies 0 --rounds 3". Terraform is measured if it is on the PATH.
 BENCH =
 bench: .venv/dev.stamp

@@ -25,8 +25,8 @@ _NOTES = {
     APPLY: "From nothing to all apps, 10 at a time, with a new sandbox each time. *Waiting* is the latency "
     "of all requests, 10 at a time, which no client can beat; *syncs* is one small file an app, made and "
     "synced one after the other, where ours syncs up to three. Beside each stands how many times that ours "
-    "takes. What earlier rounds made stays until all is measured: for minutes after files were deleted, ext4 "
-    "makes new ones more slowly.",
+    "takes. What our earlier rounds made stays until all is measured: for minutes after files were deleted, "
+    "ext4 makes new ones more slowly.",
     RECOVERY: "The run before it got SIGKILL once half of the apps were recorded. This one finishes what was "
     "open, and makes the rest.",
     "plan --no-refresh": "With everything applied, and without asking the API.",

@@ -61,8 +61,9 @@ stage() {
     complain "The folder $folder is gone. That is not saved: nothing but a person may remove a state."
     return 1
   fi
-  if [[ "$folder" == "${folders[0]}" && -n "$(ls -A "$folder/.journal" 2>/dev/null)" ]]; then
-    git add --all --force -- ":(literal)$folder/.journal"
+  if [[ "$folder" == "${folders[0]}" && -n "$(ls "$folder/.journal" 2>/dev/null)" ]]; then
+    # Without what is hidden: a run that was killed leaves files there that are no entry, or not any more.
+    git add --all --force -- ":(literal)$folder/.journal" ":(exclude,glob)**/.journal/.*"
   fi
 }
 

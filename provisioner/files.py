@@ -52,6 +52,12 @@ class Slot:
         with reporting("write", self.path):
             write_all(self._fd, bytes(self._used), 0)
 
+    def handed_on(self, path: Path) -> Slot:
+        """Another slot, which has the file from now on, as `path`; this one takes nothing any more."""
+        other = Slot(path, self._fd, self.size)
+        other._used, self._fd = self._used, -1
+        return other
+
     def close(self) -> None:
         """Give the file back; it stays where it is. A second time does nothing: the number may be reused."""
         fd, self._fd = self._fd, -1
@@ -115,26 +121,30 @@ class Files:
         return slot
 
     def take_away(self, slot: Slot) -> None:
-        """As `remove`, of a slot's file; emptied and nameless, it is kept for the next slot.
+        """As `remove`, of a slot's file, and the end of `slot`; emptied, the file is kept for the next one.
 
         ext4 looks through all files that were unlinked in the last minutes before it makes a new one: to make
         and unlink one for each app took a third of an apply of a thousand.
         """
-        spare = slot.path.with_name(f".{slot.path.name}.tmp")
+        hidden = slot.path.with_name(f".{slot.path.name}.tmp")
         with reporting("remove", slot.path):
-            slot.path.rename(spare)
+            try:
+                slot.path.rename(hidden)
+            except FileNotFoundError:  # somebody has removed it
+                slot.close()
+                return self.remove(slot.path)
             # Before its bytes change: until now, a power loss may bring the old name back.
-            self.sync_folder(spare.parent)
-        slot.path = spare
+            self.sync_folder(hidden.parent)
+        spare = slot.handed_on(hidden)
         try:
-            slot.empty()
+            spare.empty()
         except FileError:  # it is gone from where it was, which is what was asked for
-            _discard(slot)
+            _discard(spare)
         else:
-            self._spares.append(slot)
+            self._spares.append(spare)
 
     def let_go(self) -> None:
-        """Unlink what `take_away` has kept. What cannot be is a hidden name with nothing in it."""
+        """Unlink what `take_away` has kept. What cannot be, the next run unlinks, as a killed one's."""
         while self._spares:
             _discard(self._spares.pop())
 

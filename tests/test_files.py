@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -459,6 +460,51 @@ def test_a_slot_that_does_not_fit_is_let_go_and_another_is_made(
         (["last"], []) if place == "here" else ([], ["last"])
     )
     assert open_descriptors() == before
+
+
+def test_a_slot_that_was_taken_away_has_nothing_more_to_do_with_its_file(
+    files: Files, tmp_path: Path
+) -> None:
+    slot = files.slot(tmp_path / "slot", b"1", 10)
+    files.take_away(slot)
+    following = files.slot(tmp_path / "next", b"2", 10)
+    with pytest.raises(FileError):
+        slot.write(b"late", 0)
+    slot.close()
+    following.write(b"answer", 1)
+    following.close()
+    assert (tmp_path / "next").read_bytes() == b"2answer\0\0\0"
+
+
+def test_a_slot_whose_file_somebody_has_removed_is_taken_away_without_an_error(
+    files: Files, tmp_path: Path
+) -> None:
+    slot = files.slot(tmp_path / "slot", b"1", 10)
+    (tmp_path / "slot").unlink()
+    files.take_away(slot)
+    assert names(tmp_path) == []
+    files.slot(tmp_path / "next", b"2", 10).close()
+    assert names(tmp_path) == ["next"]
+
+
+def test_slots_of_many_threads_hold_what_each_of_them_wrote(files: Files, tmp_path: Path) -> None:
+    def work(number: int) -> set[bytes]:
+        found = set()
+        for turn in range(20):
+            path = tmp_path / f"{number}-{turn}"
+            slot = files.slot(path, b"%d-%d" % (number, turn), 100)
+            slot.write(b"answer", 50)
+            found.add(path.read_bytes())
+            files.take_away(slot)
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, found in enumerate(pool.map(work, range(8))):
+            wanted = {(b"%d-%d" % (number, turn)).ljust(50, b"\0") + b"answer" for turn in range(20)}
+            assert found == {data.ljust(100, b"\0") for data in wanted}
+    assert 1 <= len(names(tmp_path)) <= 8
+    files.let_go()
+    assert names(tmp_path) == []
 
 
 def test_what_was_kept_for_the_next_slot_is_let_go(files: Files, tmp_path: Path) -> None:

@@ -636,6 +636,23 @@ def test_what_others_push_meanwhile_stays_and_the_state_comes_on_top(repository)
     assert repository.git("rev-list", "--count", "main") == "3"
 
 
+def test_of_the_journal_its_entries_are_saved_and_not_what_is_hidden_beside_them(repository) -> None:
+    clone = repository.clone()
+    recorded(clone, "state/.gitignore", ".journal/\n.*.tmp\n")
+    recorded(clone, "state/.journal/.op_0.op.tmp", "\0" * 10)
+    assert save(repository, clone, "state") == (0, "")
+    assert repository.names() == {"apps.yaml", "state/.gitignore"}
+    recorded(clone, "state/.journal/op_1.op")
+    recorded(clone, "state/.journal/run_1.sight")
+    assert save(repository, clone, "state") == (0, "")
+    journal = {"state/.journal/op_1.op", "state/.journal/run_1.sight"}
+    assert repository.names() == {"apps.yaml", "state/.gitignore", *journal}
+    for name in journal:
+        (clone / name).unlink()
+    assert save(repository, clone, "state") == (0, "")
+    assert repository.names() == {"apps.yaml", "state/.gitignore"}
+
+
 def test_a_state_that_somebody_else_changed_goes_to_a_branch_of_its_own(repository) -> None:
     clone = repository.clone()
     recorded(clone, "state/apps/one.json", "ours")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from torture.disk import Disk, Photo, Stopped, torn
 from torture.driver import seeded
-from torture.planted import used_too_soon
+from torture.planted import too_soon
 from torture.powerloss import SCENARIOS, Bench, after_kill, album, chain, exhaustive, finds, honest
 
 from provisioner.files import Files
@@ -70,7 +70,7 @@ def test_a_planted_fault_is_found(bench, fault: str) -> None:
 def test_an_entrys_file_that_is_used_again_before_its_name_is_gone_for_good_is_found(
     bench, monkeypatch
 ) -> None:
-    monkeypatch.setattr(Files, "take_away", used_too_soon)
+    monkeypatch.setattr(Files, "take_away", too_soon(Files.take_away))
     assert finds(bench, "mix", seeded(0), 8, honest)
 
 
@@ -130,6 +130,7 @@ def test_a_dead_process_changes_nothing_more(tmp_path) -> None:
 
 
 def test_bytes_before_those_that_were_not_synced_stay() -> None:
+    assert torn(b"abcdef", bytes(6)) == (b"abcdef", bytes(6), b"\0\0\0def")
     assert torn(b"ab\0\0\0\0", b"abcdef") == (b"ab\0\0\0\0", b"abcd\0\0", b"abcdef")
 
 

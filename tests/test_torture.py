@@ -230,8 +230,10 @@ LOG = """\
 7  fsync(8</w/state/apps/.one.json.0.tmp>) = 0
 7  rename("state/apps/.one.json.0.tmp", "state/apps/one.json") = 0
 7  fsync(9</w/state/apps>) = 0
-7  unlink("state/.journal/op_1.op") = 0
+7  rename("state/.journal/op_1.op", "state/.journal/.op_1.op.tmp") = 0
 7  fsync(5</w/state/.journal>) = 0
+7  pwrite64(4</w/state/.journal/.op_1.op.tmp>, "\\0"..., 18, 0) = 18
+7  unlink("state/.journal/.op_1.op.tmp") = 0
 7  +++ exited with 0 +++
 """
 
@@ -267,6 +269,14 @@ def test_a_receipt_that_is_on_the_disk_before_its_delivery_is_found_fault_with(l
     lines = [text for number, text in enumerate(SINK_LOG.splitlines()) if number != line]
     found = list(broken(calls("\n".join(lines)), "/w", finished=True))
     assert bool(found) is (line is not None)
+
+
+def test_a_request_after_its_entry_was_closed_is_found_fault_with() -> None:
+    lines = LOG.splitlines()
+    again = [*lines[:-1], lines[5], lines[-1]]
+    assert "a request was sent without an entry" in str(
+        list(broken(calls("\n".join(again)), "/w", finished=True))
+    )
 
 
 def test_a_call_that_another_threads_came_between_is_put_together() -> None:

@@ -80,7 +80,7 @@ class Photo:
 def torn(old: bytes, new: bytes) -> tuple[bytes, ...]:
     """What unsynced bytes may come back as: not at all, as zeros, in part, whole. Those before them stay."""
     kept = next((at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), len(old))
-    half = kept + len(new.rstrip(b"\0")) >> 1
+    half = kept + max(len(old.rstrip(b"\0")), len(new.rstrip(b"\0"))) >> 1
     return tuple(dict.fromkeys([old, new[:kept].ljust(len(new), b"\0"), new[:half] + old[half:], new]))
 
 

@@ -215,20 +215,24 @@ def _in_place() -> None:
     _put(Files, "write", write)
 
 
-def used_too_soon(files: Any, slot: Any) -> None:
-    """In place of `Files.take_away`: what is in the file changes while its old name may still come back."""
-    spare = slot.path.with_name(f".{slot.path.name}.tmp")
-    slot.path.rename(spare)
-    slot.path = spare
-    slot.empty()
-    files._spares.append(slot)
+def too_soon(take_away: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """`Files.take_away` without its sync: the bytes change while the old name may still come back."""
+
+    def unsynced(files: Any, slot: Any) -> None:
+        files.sync_folder = lambda _: None
+        try:
+            take_away(files, slot)
+        finally:
+            del files.sync_folder
+
+    return unsynced
 
 
 def _used_too_soon() -> None:
     """The file of an entry is used again before the name that it had is gone for good."""
     from provisioner.files import Files
 
-    _put(Files, "take_away", used_too_soon)
+    _put(Files, "take_away", too_soon(Files.take_away))
 
 
 def _no_lock() -> None:
