@@ -29,7 +29,9 @@ class Address(NamedTuple):
         key = text.removeprefix(RESOURCE_TYPE + ".")
         if not KEY.fullmatch(key):
             raise UsageError(
-                f"Not an address: {quote(text, 80)}", f"An address is oauth_app.KEY; {KEY_RULE}."
+                f"Not an address: {quote(text, 80)}",
+                f"An address is oauth_app.KEY; {KEY_RULE}.",
+                "A manifest is named by an option: -f FILE." if text.endswith((".yaml", ".yml")) else "",
             )
         return cls(key)
 

@@ -199,7 +199,7 @@ def _room(action: Action, app: App) -> str:
     """How the name can be had: by import where nothing is recorded that would be lost of it."""
     if action.kind is not ActionKind.CREATE:
         return (
-            f"Give {action.address} another name in the manifest.\n"
+            f"Give {action.address} another name in the manifest, if that still has it.\n"
             f"Or, if {app.id} is yours and unused, delete it in Meteroid's web interface."
         )
     typed = f"provisioner import {action.address} {app.id}"

@@ -33,11 +33,12 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One record's verdict, and why where it could not be had."""
+    """One record's verdict, and why where it could not be had; `help` says more, in lines."""
 
     address: Address
     verdict: Verdict
     reason: str = ""
+    help: str = ""
 
 
 def verify(records: Iterable[AppRecord], opener: Opener, api: OAuthAppsApi) -> Iterator[Verified]:
@@ -54,7 +55,8 @@ def _verify(record: AppRecord, opener: Opener, api: OAuthAppsApi) -> Verified:
     try:
         answer = api.introspect(record.app.client_id, client_secret(record, opener))
     except ProvisionerError as error:
-        return Verified(record.address, Verdict.COULD_NOT_ASK, error.summary)
+        more = "\n".join(filter(None, (error.detail, error.hint)))
+        return Verified(record.address, Verdict.COULD_NOT_ASK, error.summary, more)
     if answer is Introspection.WRONG:
         return Verified(record.address, Verdict.WRONG, "the server does not take the secret that is stored")
     known = Verdict.CONFIRMED if record.secret.confirmed else Verdict.UNCONFIRMED_UNTIL_NOW

@@ -552,6 +552,34 @@ def test_b15_a_manifest_of_the_systems_is_an_error_that_shows_nothing_of_it(prov
     assert "HOME=" not in ran.err
 
 
+def test_a_manifest_that_is_checked_for_a_program_says_nothing_beside_the_document(
+    provisioner, tmp_path
+) -> None:
+    (tmp_path / "apps.yaml").write_text(ONE + "    rotate_after: 30m\n")
+    ran = provisioner("validate", "-json")
+    assert (ran.status, ran.err) == (0, "")
+    document = json.loads(ran.out)
+    assert (document["valid"], document["error_count"], document["warning_count"]) == (True, 0, 1)
+    (tmp_path / "apps.yaml").write_text("version: 1\napps: {one: {redirect_uris: []}}\n")
+    ran = provisioner("validate", "--json")
+    assert (ran.status, ran.err) == (1, "")
+    (found,) = json.loads(ran.out)["diagnostics"]
+    assert found["severity"] == "error"
+    assert found["range"]["filename"] == "apps.yaml"
+    assert found["range"]["start"] == {"line": 2, "column": 29}
+    assert found["detail"].startswith("apps.one.redirect_uris")
+
+
+def test_what_is_wrong_in_no_line_has_no_range(provisioner) -> None:
+    for arguments in (["-f", "absent.yaml"], ["--var", "no=such"]):
+        ran = provisioner("validate", "--json", *arguments)
+        assert (ran.status, ran.err) == (1, "")
+        document = json.loads(ran.out)
+        assert document["valid"] is False
+        assert [item for item in document["diagnostics"] if "range" in item] == []
+    assert document["error_count"] == 1
+
+
 def test_without_a_manifest_the_way_to_one_is_named(provisioner) -> None:
     ran = provisioner("plan")
     assert ran.status == 1
@@ -709,6 +737,38 @@ def test_the_state_commands_show_everything_but_secrets(provisioner, manifest, s
     assert shown.out in provisioner("show", "--state", "state").out
     assert provisioner("state", "show", "two").status == 1
     assert provisioner("secret", "get", "two").status == 1
+
+
+def test_the_state_as_a_document_is_one_line_in_terraforms_form(provisioner, manifest, sandbox) -> None:
+    assert provisioner("show", "--json").out == '{"format_version": "1.0"}\n'
+    provisioner("apply", "--auto-approve")
+    sandbox.add_fault("rotate@1x*:lost-before")
+    assert provisioner("rotate", "one", "--auto-approve").status != 0
+    (line,) = provisioner("show", "-json").out.splitlines()
+    assert "AGE ENCRYPTED" not in line
+    (app,) = sandbox.world.apps()
+    document = json.loads(line)
+    (resource,) = document["values"]["root_module"]["resources"]
+    assert (resource["address"], resource["mode"], resource["type"], resource["name"]) == (
+        "oauth_app.one", "managed", "oauth_app", "one",
+    )  # fmt: skip
+    assert resource["values"] == {
+        "client_id": app.client_id,
+        "client_secret_hint": app.client_secret_hint,
+        "created_at": app.created_at,
+        "id": app.id,
+        "is_active": True,
+        "name": app.name,
+        "protect": False,
+        "redirect_uris": sorted(app.redirect_uris),
+        "scopes": sorted(app.scopes),
+    }
+    assert resource["sensitive_values"] == {"client_secret": True}
+    assert document["organization_id"] == app.organization_id
+    assert document["base_url"] == sandbox.url
+    (operation,) = document["open_operations"]
+    assert (operation["address"], operation["kind"]) == ("oauth_app.one", "rotate")
+    assert list(Path("state/.journal").glob(f"{operation['id']}.op"))
 
 
 def test_secret_get_without_an_identity_says_where_one_is_looked_for(

@@ -72,6 +72,7 @@ def test_no_secret_and_no_token_is_in_clear_anywhere(provisioner, tmp_path, monk
             provisioner("apply", "--auto-approve", "--parallelism", "1"),
             provisioner("apply", "--auto-approve", *allow),
             provisioner("show"),
+            provisioner("show", "--json"),
         ]
         (tmp_path / "apps.yaml").write_text(MANIFEST.replace("/0", "/zero").replace("  a2", "  b2"))
         ran += [

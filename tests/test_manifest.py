@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from provisioner.manifest import (
     variables_from,
 )
 from provisioner.manifest.decoding import MAX_BYTES
+from provisioner.manifest.diagnostics import diagnostics_json
 from provisioner.manifest.tree import Document, List, Map, Node, Refused
 from provisioner.model import Address
 
@@ -100,6 +102,26 @@ def test_a_manifest_gets_exactly_what_stands_beside_it(path: Path) -> None:
     except ManifestError as error:
         said = f"{error.summary}\n{error.detail}\n"
     assert said == expected(path)
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_the_document_has_what_people_are_told_at_the_same_places(path: Path) -> None:
+    try:
+        manifest = load([Source(path.name, path.read_bytes())], {}, check_recipient)
+        document = json.loads(diagnostics_json(None, manifest.warnings))
+    except ManifestError as error:
+        document = json.loads(diagnostics_json(error))
+    said, found = expected(path), document["diagnostics"]
+    ranges = [(item["range"]["filename"], item["range"]["start"]) for item in found]
+    places = [f"{name}:{start['line']}:{start['column']}" for name, start in ranges]
+    shown = re.findall(rf"^(?:Warning: )?({re.escape(path.name)}:\d+:\d+)(?::|$)", said, re.MULTILINE)
+    assert places[: len(shown)] == shown
+    assert len(shown) == min(len(found), 100)
+    assert all(item["summary"] in said for item in found[:100])
+    first = re.match(r"The manifest has ([0-9,]+) fault", said)
+    count = int(first[1].replace(",", "")) if first else 0
+    assert (document["valid"], document["error_count"]) == (not count, count)
+    assert document["error_count"] + document["warning_count"] == len(found)
 
 
 def test_only_good_manifests_have_no_faults_beside_them() -> None:

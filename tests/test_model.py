@@ -127,5 +127,11 @@ def test_a_refused_address_is_shown_escaped_and_cut() -> None:
     assert len(caught.value.summary) < 120
 
 
+def test_a_file_in_place_of_an_address_is_told_where_it_belongs() -> None:
+    with pytest.raises(UsageError) as caught:
+        Address.parse("apps.yaml")
+    assert caught.value.hint == "A manifest is named by an option: -f FILE."
+
+
 def test_addresses_sort_by_their_keys() -> None:
     assert sorted(map(Address, ["b", "a-b", "a"])) == [Address("a"), Address("a-b"), Address("b")]

@@ -138,9 +138,12 @@ def test_a_saved_plan_is_shown_later_in_the_same_forms_without_the_api(provision
     assert world.calls["list"] == listed
 
 
-@pytest.mark.parametrize("arguments", [["--json"], ["--markdown", "x.md"]])
-def test_a_form_of_a_plan_needs_a_saved_one_to_show(provisioner, world, arguments: list[str]) -> None:
-    assert provisioner("show", *arguments).status == 1
+@pytest.mark.parametrize("report", ["--markdown", "--html", "--gitlab-report"])
+def test_a_report_of_a_plan_needs_a_saved_one_to_show(provisioner, world, report: str) -> None:
+    ran = provisioner("show", report, "x", "--json")
+    assert ran.status == 1
+    assert "Name the file that `plan --out` made." in ran.err
+    assert not Path("x").exists()
 
 
 def test_a_workflow_gets_its_summary_and_its_outputs(provisioner, world, monkeypatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from provisioner.errors import ApiError, SealingError
 from provisioner.model import Address, App, Introspection, Secret
 from provisioner.render.verify_text import verify_json, verify_text
+from provisioner.sealing import generate_identity
 from provisioner.state import AppRecord, SealedSecret
 from provisioner.stores.directory import DirectoryStore
 from provisioner.verification import Verdict, Verified, verify
@@ -144,6 +145,32 @@ def test_what_cannot_be_asked_or_opened_is_neither_right_nor_wrong(error: Except
 
     (found,) = verify([HELD], closed, Asked(Introspection.CONFIRMED))
     assert found == Verified(Address("a"), Verdict.COULD_NOT_ASK, str(error))
+
+
+def test_an_identity_that_opens_nothing_is_named_once_with_what_to_do(
+    provisioner, applied, monkeypatch
+) -> None:
+    identity, public = generate_identity()
+    Path("other.txt").write_bytes(identity.reveal())
+    Path("other.txt").chmod(0o600)
+    monkeypatch.setenv("PROVISIONER_AGE_KEY_FILE", str(Path("other.txt").absolute()))
+    ran = provisioner("verify")
+    assert ran.status == 1
+    for key in "ab":
+        assert f"oauth_app.{key}  could not ask: None of your identities opens this secret" in ran.out
+    assert ran.out.count(f"Tried: {public} in") == 1
+    assert "Point PROVISIONER_AGE_KEY_FILE at an identity" in ran.out
+
+
+def test_of_many_different_reasons_the_first_are_told() -> None:
+    verified = [
+        Verified(Address(f"a{number}"), Verdict.COULD_NOT_ASK, "It failed", f"detail {number}\nhint")
+        for number in range(5)
+    ]
+    text = verify_text(verified)
+    assert [f"detail {number}" in text for number in range(5)] == [True] * 3 + [False] * 2
+    assert text.endswith("And 2 more; --json has all of it.\n")
+    assert [item["help"] for item in json.loads(verify_json(verified))["verdicts"]][4] == "detail 4\nhint"
 
 
 def test_reasons_are_inert_in_the_table_and_null_where_there_is_none_in_json() -> None:

@@ -13,7 +13,7 @@ from provisioner.errors import UsageError
 @click.command()
 @state_options
 @report_files
-@click.option("--json", "as_json", is_flag=True, help="Print a saved plan as its JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as a JSON document, on one line.")
 @click.argument("plan_file", required=False, metavar="[PLANFILE]")
 def command(
     files: Sequence[str],
@@ -33,12 +33,14 @@ def command(
     if plan_file is not None:
         _show_plan(plan_file, as_json, reports)
         return
-    if as_json or reports != Reports():
-        raise UsageError("These options are about a saved plan", "", "Name the file that `plan --out` made.")
+    if reports != Reports():
+        raise UsageError("These reports are of a saved plan", "", "Name the file that `plan --out` made.")
     from provisioner.cli.workspace import open_store
+    from provisioner.render.state_json import state_json
     from provisioner.render.state_text import state_text
 
-    say(state_text(open_store(folder, files, variables, var_files).read()), end="")
+    shown = state_json if as_json else state_text
+    say(shown(open_store(folder, files, variables, var_files).read()), end="")
 
 
 def _show_plan(path: str, as_json: bool, reports: Reports) -> None:

@@ -17,7 +17,7 @@ from provisioner.endpoint import check_token, effective_base_url
 from provisioner.errors import UsageError
 from provisioner.frozen import dataclass
 from provisioner.manifest import Manifest, ManifestError, Source, VariableValues, load, variables_from
-from provisioner.manifest.faults import fault_at
+from provisioner.manifest.faults import Fault, fault_at
 from provisioner.manifest.rules import HOLDS_THE_MANIFEST, STATE_PATH
 from provisioner.model import Secret
 from provisioner.reading import read_input, reporting, shown
@@ -61,6 +61,19 @@ class Readers:
 
 def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]) -> Workspace:
     """Read and check the manifest, print its warnings, and find its state."""
+    workspace = check_workspace(files, variables, var_files)
+    for fault in warnings_of(workspace):
+        complain(f"Warning: {fault.render()}")
+    return workspace
+
+
+def warnings_of(workspace: Workspace) -> tuple[Fault, ...]:
+    """What is to be said of a manifest that is valid."""
+    return (*workspace.manifest.warnings, *workspace.desired.warnings)
+
+
+def check_workspace(files: Sequence[str], variables: Sequence[str], var_files: Sequence[str]) -> Workspace:
+    """As `open_workspace`, and print nothing."""
     settings = from_environment()
     _start_log(settings)
     values = _variable_values(settings, variables, var_files)
@@ -68,10 +81,7 @@ def open_workspace(files: Sequence[str], variables: Sequence[str], var_files: Se
     manifest = load(sources, values, check_recipient)
     _check_place(sources, values, manifest)
     _check_apart(sources, manifest)
-    desired = resolve(manifest)
-    for fault in (*manifest.warnings, *desired.warnings):
-        complain(f"Warning: {fault.render()}")
-    return Workspace(settings, manifest, desired, store_of(manifest))
+    return Workspace(settings, manifest, resolve(manifest), store_of(manifest))
 
 
 def open_what_there_is(

@@ -1,0 +1,63 @@
+"""The state as a document, in the form of `terraform show -json`; no secret in it, sealed or not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from provisioner.model import RESOURCE_TYPE
+from provisioner.state import AppRecord, State
+
+FORMAT_VERSION = "1.0"
+
+
+def state_json(state: State) -> str:
+    """One line, ending in a newline. Before the first apply there is the version of the form alone."""
+    return json.dumps(_document(state), sort_keys=True) + "\n"
+
+
+def _document(state: State) -> dict[str, Any]:
+    if state.header is None:
+        return {"format_version": FORMAT_VERSION}
+    return {
+        "format_version": FORMAT_VERSION,
+        "lineage": state.header.lineage,
+        "base_url": state.header.base_url,
+        "organization_id": state.header.organization_id,
+        "open_operations": [
+            {
+                "address": str(entry.operation.address),
+                "id": entry.operation.id,
+                "kind": entry.operation.kind.value,
+            }
+            for entry in state.open
+        ],
+        "values": {
+            "root_module": {
+                "resources": [_resource(state.records[address]) for address in sorted(state.records)]
+            }
+        },
+    }
+
+
+def _resource(record: AppRecord) -> dict[str, Any]:
+    """What is known of the secret stands in `secret list --json`."""
+    app = record.app
+    return {
+        "address": str(record.address),
+        "mode": "managed",
+        "type": RESOURCE_TYPE,
+        "name": record.address.key,
+        "values": {
+            "client_id": app.client_id,
+            "client_secret_hint": app.client_secret_hint,
+            "created_at": app.created_at,
+            "id": app.id,
+            "is_active": app.is_active,
+            "name": app.name,
+            "protect": record.protect,
+            "redirect_uris": sorted(app.redirect_uris),
+            "scopes": sorted(app.scopes),
+        },
+        "sensitive_values": {"client_secret": True},
+    }
