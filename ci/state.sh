@@ -4,7 +4,7 @@
 #   state.sh sync BRANCH             before an apply: work on the branch as it is now
 #   state.sh save BRANCH FOLDER...   after it, however it ended: commit what was recorded, and push it
 #
-# The first FOLDER is the state's; its .journal is saved with it, though git ignores it, while anything in it is open.
+# A FOLDER may be several, one a line; what is empty is none. The first one is the state's; its .journal is saved with it, though git ignores it, while anything in it is open.
 # Environment: GIT_TOKEN (and GIT_USER) to push with, else what the clone uses; RUN, which names the branch for what
 # cannot be pushed to BRANCH. Everything arrives as an argument or a variable; no text is ever part of a script.
 set -euo pipefail
@@ -103,6 +103,7 @@ rescue() {
 
 save() {
   local base tip
+  ((${#folders[@]})) || return 0
   base="$(git rev-parse HEAD)"
   for ((attempt = 1; attempt <= TRIES; attempt++)); do
     tip="$(fetch_tip)" || continue
@@ -124,8 +125,11 @@ export GIT_COMMITTER_NAME="$GIT_AUTHOR_NAME" GIT_COMMITTER_EMAIL="$GIT_AUTHOR_EM
 
 task="${1-}"
 branch="${2-}"
-folders=("${@:3}")
-if [[ -z "$branch" || ("$task" == save && ${#folders[@]} -eq 0) ]]; then
+folders=()
+if (($# > 2)); then
+  mapfile -t folders < <(printf '%s\n' "${@:3}" | sed '/^$/d')
+fi
+if [[ -z "$branch" || ("$task" == save && $# -lt 3) ]]; then
   complain "Usage: state.sh sync BRANCH, or state.sh save BRANCH FOLDER..."
   exit 1
 fi

@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from provisioner.sandbox.faults import Faults
+from provisioner.sealing import generate_identity
 
 pytestmark = pytest.mark.unmeasured
 
@@ -897,6 +898,31 @@ def test_in_gitlab_the_plan_that_was_looked_at_is_applied_and_no_other(job, repo
     assert status == 1
     assert "Saved plan is stale" in said
     assert sandbox.calls["create"] == 1
+
+
+def test_in_gitlab_what_sinks_wrote_is_saved_where_its_folders_are_named(job, repository, sandbox) -> None:
+    _, reader = generate_identity()
+    types = "".join(
+        f"  {name}: {{type: age, path: '{name}/{{key}}.env.age', recipients: [{reader}]}}\n" for name in "ab"
+    )
+    with_sinks = MANIFEST.replace("apps:", f"sinks:\n{types}apps:").replace("cb']", "cb'], sinks: [a, b]")
+    repository.commit("apps.yaml", with_sinks)
+    clone = repository.clone()
+    assert job("review", clone)[0] == 0
+    status, said = job("apply", clone, OAUTH_APPS_ALSO_SAVE="a\n\nb\nnever-made\n")
+    assert status == 0, said
+    assert {"state/apps/one.json", "a/one.env.age", "b/one.env.age"} <= repository.names()
+
+
+@SLOW
+def test_in_gitlab_a_state_in_git_needs_no_folder_to_be_saved(job, repository, sandbox) -> None:
+    repository.commit("apps.yaml", MANIFEST.replace("state: {", "state: {git: {}, "))
+    clone = repository.clone()
+    assert job("review", clone, OAUTH_APPS_STATE="")[0] == 0
+    status, said = job("apply", clone, OAUTH_APPS_STATE="")
+    assert status == 0, said
+    assert "apps/one.json" in repository.names("provisioner-state")
+    assert repository.names() == {"apps.yaml"}
 
 
 def test_in_gitlab_an_apply_that_failed_half_way_is_saved_with_its_journal(job, repository, sandbox) -> None:
