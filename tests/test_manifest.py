@@ -118,6 +118,7 @@ def test_the_document_has_what_people_are_told_at_the_same_places(path: Path) ->
     assert places[: len(shown)] == shown
     assert len(shown) == min(len(found), 100)
     assert all(item["summary"] in said for item in found[:100])
+    assert all(line.isprintable() for item in found for line in item["detail"].split("\n"))
     first = re.match(r"The manifest has ([0-9,]+) fault", said)
     count = int(first[1].replace(",", "")) if first else 0
     assert (document["valid"], document["error_count"]) == (not count, count)

@@ -8,6 +8,7 @@ from typing import Any
 
 from provisioner.errors import ProvisionerError
 from provisioner.manifest.faults import Fault, ManifestError
+from provisioner.text import quote
 
 FORMAT_VERSION = "1.0"
 
@@ -31,8 +32,8 @@ def diagnostics_json(error: ProvisionerError | None, warnings: Sequence[Fault] =
 
 
 def _of_fault(fault: Fault) -> dict[str, Any]:
-    """The rule, where it is broken; `found` is left out where it may be a secret."""
-    found = None if fault.found is None else f"Found: {fault.found}"
+    """The rule, where it is broken. What was found is cut and escaped, as people are shown it."""
+    found = None if fault.found is None else f"Found: {quote(fault.found, 80)}"
     severity = "warning" if fault.warning else "error"
     diagnostic = _diagnostic(severity, fault.rule, fault.path, found, fault.remedy)
     if fault.line:  # else a flag, or the environment
