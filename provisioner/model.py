@@ -31,7 +31,9 @@ class Address(NamedTuple):
             raise UsageError(
                 f"Not an address: {quote(text, 80)}",
                 f"An address is oauth_app.KEY; {KEY_RULE}.",
-                "A manifest is named by an option: -f FILE." if text.endswith((".yaml", ".yml")) else "",
+                "A manifest is named by an option: -f FILE."
+                if text.lower().endswith((".yaml", ".yml"))
+                else "",
             )
         return cls(key)
 

@@ -570,13 +570,15 @@ def test_a_manifest_that_is_checked_for_a_program_says_nothing_beside_the_docume
     assert found["detail"].startswith("apps.one.redirect_uris")
 
 
-def test_what_is_wrong_in_no_line_has_no_range(provisioner) -> None:
+def test_what_is_wrong_in_no_line_has_no_range(provisioner, tmp_path) -> None:
+    (tmp_path / "apps.yaml").write_text(ONE)
     for arguments in (["-f", "absent.yaml"], ["--var", "no=such"]):
         ran = provisioner("validate", "--json", *arguments)
         assert (ran.status, ran.err) == (1, "")
         document = json.loads(ran.out)
         assert document["valid"] is False
         assert [item for item in document["diagnostics"] if "range" in item] == []
+    assert document["diagnostics"][0]["detail"].startswith("--var: var.no\n")
     assert document["error_count"] == 1
 
 
@@ -763,7 +765,7 @@ def test_the_state_as_a_document_is_one_line_in_terraforms_form(provisioner, man
         "redirect_uris": sorted(app.redirect_uris),
         "scopes": sorted(app.scopes),
     }
-    assert resource["sensitive_values"] == {"client_secret": True}
+    assert resource["sensitive_values"] == {}
     assert document["organization_id"] == app.organization_id
     assert document["base_url"] == sandbox.url
     (operation,) = document["open_operations"]

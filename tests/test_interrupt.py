@@ -76,6 +76,21 @@ def test_a_signal_stops_a_run_that_can_start_no_thread(
     assert "Interrupted" in capsys.readouterr().err
 
 
+def test_a_run_does_not_wait_for_somebody_to_read_that_it_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = threading.Event()
+    monkeypatch.setattr(interrupt, "complain", lambda _: read.wait(PATIENCE))
+    monkeypatch.setattr(interrupt, "_PATIENCE", 0.01)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    stop = threading.Event()
+    with stopping(stop):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.wait(PATIENCE)
+    assert not read.is_set()
+    read.set()
+
+
 def test_a_signal_in_the_middle_of_what_is_written_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stream:
         """As a buffered one, it takes no writing in the midst of a writing of the same thread."""

@@ -118,11 +118,19 @@ def test_the_document_has_what_people_are_told_at_the_same_places(path: Path) ->
     assert places[: len(shown)] == shown
     assert len(shown) == min(len(found), 100)
     assert all(item["summary"] in said for item in found[:100])
-    assert all(line.isprintable() for item in found for line in item["detail"].split("\n"))
+    lines = [line for item in found[:100] for line in item["detail"].split("\n")]
+    assert all(line.removeprefix("Found: ") in said for line in lines)
     first = re.match(r"The manifest has ([0-9,]+) fault", said)
     count = int(first[1].replace(",", "")) if first else 0
     assert (document["valid"], document["error_count"]) == (not count, count)
     assert document["error_count"] + document["warning_count"] == len(found)
+
+
+def test_in_the_document_what_was_found_is_cut_and_escaped_and_a_name_is_text() -> None:
+    fault = Fault("su\udcffr.yaml", 1, 2, "apps", "x" * 200 + "\x1b", "It is wrong.")
+    (found,) = json.loads(diagnostics_json(ManifestError([fault])))["diagnostics"]
+    assert found["detail"] == f'apps\nFound: "{"x" * 79}…"'
+    assert found["range"]["filename"] == r"su\xffr.yaml"
 
 
 def test_only_good_manifests_have_no_faults_beside_them() -> None:

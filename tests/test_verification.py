@@ -59,7 +59,7 @@ def test_a_secret_that_is_not_held_is_said_to_be_so(provisioner, applied) -> Non
     ran = provisioner("verify", "oauth_app.a", "--json")
     assert ran.status == 1
     assert json.loads(ran.out)["verdicts"] == [
-        {"address": "oauth_app.a", "verdict": "not held", "reason": None}
+        {"address": "oauth_app.a", "verdict": "not held", "reason": None, "help": None}
     ]
 
 
@@ -169,7 +169,7 @@ def test_of_many_different_reasons_the_first_are_told() -> None:
     ]
     text = verify_text(verified)
     assert [f"detail {number}" in text for number in range(5)] == [True] * 3 + [False] * 2
-    assert text.endswith("And 2 more; --json has all of it.\n")
+    assert text.endswith("And 2 more reasons; --json has all of them.\n")
     assert [item["help"] for item in json.loads(verify_json(verified))["verdicts"]][4] == "detail 4\nhint"
 
 

@@ -13,6 +13,8 @@ from types import FrameType
 from provisioner.cli.output import complain
 from provisioner.errors import EXIT_INTERRUPTED
 
+_PATIENCE = 2.0  # seconds
+_TOLD = "\nInterrupted: nothing new is started; what is in flight is recorded. Once more to stop at once."
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -24,10 +26,10 @@ def stopping(stop: threading.Event) -> Iterator[None]:
 
     def tell() -> None:
         stop.set()
-        complain(
-            "\nInterrupted: nothing new is started; what is in flight is recorded. Once more to stop at once."
-        )
-        told.set()
+        try:
+            complain(_TOLD)
+        finally:
+            told.set()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if caught:
@@ -46,6 +48,6 @@ def stopping(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         if caught:
-            told.wait()
+            told.wait(_PATIENCE)  # nobody may be reading
         for number, handler in before.items():
             signal.signal(number, handler)

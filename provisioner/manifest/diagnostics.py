@@ -8,7 +8,7 @@ from typing import Any
 
 from provisioner.errors import ProvisionerError
 from provisioner.manifest.faults import Fault, ManifestError
-from provisioner.text import quote
+from provisioner.text import escape, quote
 
 FORMAT_VERSION = "1.0"
 
@@ -35,11 +35,13 @@ def _of_fault(fault: Fault) -> dict[str, Any]:
     """The rule, where it is broken. What was found is cut and escaped, as people are shown it."""
     found = None if fault.found is None else f"Found: {quote(fault.found, 80)}"
     severity = "warning" if fault.warning else "error"
+    if not fault.line:  # a flag, or the environment
+        said_by = f"{escape(fault.file)}: {fault.path}" if fault.path else escape(fault.file)
+        return _diagnostic(severity, fault.rule, said_by, found, fault.remedy)
+    place = {"line": fault.line, "column": fault.column}
+    file = fault.file.encode(errors="surrogateescape").decode(errors="backslashreplace")
     diagnostic = _diagnostic(severity, fault.rule, fault.path, found, fault.remedy)
-    if fault.line:  # else a flag, or the environment
-        place = {"line": fault.line, "column": fault.column}
-        diagnostic["range"] = {"filename": fault.file, "start": place, "end": place}
-    return diagnostic
+    return diagnostic | {"range": {"filename": file, "start": place, "end": place}}
 
 
 def _diagnostic(severity: str, summary: str, *details: str | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from provisioner.model import RESOURCE_TYPE
+from provisioner.render.terraform import TERRAFORM_VERSION
 from provisioner.state import AppRecord, State
 
 FORMAT_VERSION = "1.0"
@@ -21,6 +22,7 @@ def _document(state: State) -> dict[str, Any]:
         return {"format_version": FORMAT_VERSION}
     return {
         "format_version": FORMAT_VERSION,
+        "terraform_version": TERRAFORM_VERSION,  # of the form: some programs take nothing without it
         "lineage": state.header.lineage,
         "base_url": state.header.base_url,
         "organization_id": state.header.organization_id,
@@ -59,5 +61,5 @@ def _resource(record: AppRecord) -> dict[str, Any]:
             "redirect_uris": sorted(app.redirect_uris),
             "scopes": sorted(app.scopes),
         },
-        "sensitive_values": {"client_secret": True},
+        "sensitive_values": {},
     }

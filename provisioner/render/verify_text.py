@@ -26,8 +26,12 @@ def verify_text(verified: Sequence[Verified]) -> str:
 def verify_json(verified: Sequence[Verified], *, lacking: bool = False) -> str:
     """An object with a verdict an address; ends in a newline. `lacking` says that the state is missing."""
     verdicts = [
-        {"address": str(item.address), "verdict": item.verdict.value, "reason": item.reason or None}
-        | ({"help": item.help} if item.help else {})
+        {
+            "address": str(item.address),
+            "verdict": item.verdict.value,
+            "reason": item.reason or None,
+            "help": item.help or None,
+        }
         for item in verified
     ]
     confirmed = not lacking and all(item.verdict.good for item in verified)
@@ -42,7 +46,7 @@ def _explained(verified: Sequence[Verified]) -> Iterator[str]:
     for reason, more in told[:_SHOWN]:
         yield "\n" + "\n".join(map(escape, [f"{reason}:", *more.splitlines()]))
     if len(told) > _SHOWN:
-        yield f"\nAnd {len(told) - _SHOWN} more; --json has all of it."
+        yield f"\nAnd {len(told) - _SHOWN} more reasons; --json has all of them."
 
 
 def _verdict(item: Verified) -> str:
