@@ -70,18 +70,18 @@ def counted(counts: Counts) -> dict[str, int]:
 
 def drifted(item: Drift) -> dict[str, Any]:
     """One entry of `resource_drift`."""
-    before = _attributes(item.before)
+    before = attributes(item.before)
     hints = [change.before for change in item.changes if change.name == "client_secret_hint"]
     if hints:
         before["client_secret_hint"] = hints[0]  # of the secret that is held
-    after = None if item.app is None else _attributes(item.app)
+    after = None if item.app is None else attributes(item.app)
     actions = ["delete"] if after is None else ["update"]
-    return {**_named(item.address), "change": _ends(actions, before, after)}
+    return {**named(item.address), "change": _ends(actions, before, after)}
 
 
 def changed(action: Action) -> dict[str, Any]:
     """One entry of `resource_changes`."""
-    entry = _named(action.address)
+    entry = named(action.address)
     if action.moved_from:
         entry["previous_address"] = str(action.moved_from)
     entry["change"] = _change(action)
@@ -107,7 +107,8 @@ def cuts_off(entry: Mapping[str, Any]) -> bool:
     return "delete" in entry["change"]["actions"] and not gone
 
 
-def _named(address: Address) -> dict[str, Any]:
+def named(address: Address) -> dict[str, Any]:
+    """Where it is, as Terraform's documents say it."""
     return {"address": str(address), "mode": "managed", "type": RESOURCE_TYPE, "name": address.key}
 
 
@@ -132,7 +133,7 @@ def _change(action: Action) -> dict[str, Any]:
     kind = action.shown_as
     app = action.observed or (action.record.app if action.record else None)
     held = app is not None and kind is not ActionKind.CREATE
-    before = _attributes(app) | _protected(action, before=True) if app and held else None
+    before = attributes(app) | _protected(action, before=True) if app and held else None
     change = _ends(_ACTIONS[kind], before, _after(action, app), _unknown(action))
     if kind is ActionKind.REPLACE and action.changes:
         change["replace_paths"] = [[item.name] for item in action.changes]
@@ -149,7 +150,7 @@ def _after(action: Action, app: App | None) -> dict[str, Any] | None:
         return None if action.spec is None else _made(action) | _wanted(action.spec) | _protected(action)
     if app is None:
         return None
-    after = _attributes(app)
+    after = attributes(app)
     if kind is ActionKind.ROTATE:
         del after["client_secret_hint"]
     return after | _protected(action)
@@ -176,7 +177,8 @@ def _protected(action: Action, *, before: bool = False) -> dict[str, Any]:
     return {"protect": recorded if before and action.kind is not ActionKind.IMPORT else action.protect}
 
 
-def _attributes(app: App) -> dict[str, Any]:
+def attributes(app: App) -> dict[str, Any]:
+    """An app as the API shows it; that it has a secret is said apart."""
     return {
         "client_id": app.client_id,
         "client_secret_hint": app.client_secret_hint,

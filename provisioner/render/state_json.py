@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from provisioner.model import RESOURCE_TYPE
+from provisioner.render.plan_json import FORMAT_VERSION, attributes, named
 from provisioner.render.terraform import TERRAFORM_VERSION
 from provisioner.state import AppRecord, State
-
-FORMAT_VERSION = "1.0"
 
 
 def state_json(state: State) -> str:
@@ -44,22 +42,5 @@ def _document(state: State) -> dict[str, Any]:
 
 def _resource(record: AppRecord) -> dict[str, Any]:
     """What is known of the secret stands in `secret list --json`."""
-    app = record.app
-    return {
-        "address": str(record.address),
-        "mode": "managed",
-        "type": RESOURCE_TYPE,
-        "name": record.address.key,
-        "values": {
-            "client_id": app.client_id,
-            "client_secret_hint": app.client_secret_hint,
-            "created_at": app.created_at,
-            "id": app.id,
-            "is_active": app.is_active,
-            "name": app.name,
-            "protect": record.protect,
-            "redirect_uris": sorted(app.redirect_uris),
-            "scopes": sorted(app.scopes),
-        },
-        "sensitive_values": {},
-    }
+    more = {"created_at": record.app.created_at, "protect": record.protect}
+    return {**named(record.address), "values": attributes(record.app) | more, "sensitive_values": {}}
