@@ -41,7 +41,7 @@ class MirroredFiles(Files):
     def take_away(self, slot: Slot) -> None:
         """Take away, and remember."""
         path = slot.path
-        super().take_away(slot.slot if isinstance(slot, _MirroredSlot) else slot)
+        super().take_away(slot)
         self.remember(path, None)
 
     def remember(self, path: Path, data: bytes | None) -> None:
@@ -69,17 +69,21 @@ class _MirroredSlot(Slot):
 
     def __init__(self, slot: Slot, first: bytes, files: MirroredFiles) -> None:
         self.path = slot.path
-        self.slot = slot
+        self._slot = slot
         self._mirrored = first
         self._files = files
         files.remember(self.path, first)
 
     def write(self, data: bytes, offset: int) -> None:
         """Write, and remember."""
-        self.slot.write(data, offset)
+        self._slot.write(data, offset)
         self._mirrored = self._mirrored[:offset] + data
         self._files.remember(self.path, self._mirrored)
 
+    def handed_on(self, path: Path) -> Slot:
+        """The other slot: nothing is remembered of a file that has no name of the state's."""
+        return self._slot.handed_on(path)
+
     def close(self) -> None:
         """Give the file back."""
-        self.slot.close()
+        self._slot.close()
